@@ -7,10 +7,12 @@ Any dataset, any sharing architecture, any loss balancer and any gradient aggreg
 from mtl_zoo import aggregators as aggregators
 from mtl_zoo import architectures as architectures
 from mtl_zoo import balancers as balancers
+from mtl_zoo import branches as branches
 from mtl_zoo import datasets as datasets
 from mtl_zoo import encoders as encoders
 from mtl_zoo import exporting as exporting
 from mtl_zoo import gradients as gradients
+from mtl_zoo import introspection as introspection
 from mtl_zoo import layers as layers
 from mtl_zoo import plots as plots
 from mtl_zoo.task import Task as Task

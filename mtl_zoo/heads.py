@@ -2,7 +2,7 @@
 
 from keras import layers
 
-POOLING = {3: layers.GlobalAveragePooling1D, 4: layers.GlobalAveragePooling2D}
+from mtl_zoo.features import pool
 
 
 def head(x, task):
@@ -26,6 +26,5 @@ def head(x, task):
             "The default head serves tasks whose output is a vector; pass a function `(features, task) -> "
             f"logits` as `head`. Received: task '{task.name}' with output shape {task.output_shape}"
         )
-    if len(x.shape) in POOLING:
-        x = POOLING[len(x.shape)](name=f"{task.name}_average")(x)
+    x = pool(x, task.name)
     return layers.Dense(task.output_shape[0], dtype="float32", name=f"{task.name}_logits")(x)

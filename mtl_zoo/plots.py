@@ -3,6 +3,7 @@
 import math
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -84,3 +85,40 @@ def _colors(tasks):
 def _handles(colors):
     tasks = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
     return tasks + [Line2D([], [], color="gray", linestyle=line, label=n) for n, (_, line) in STYLES.items()]
+
+
+def heat_maps(arrays, title=None):
+    """Draw vectors or matrices side by side, with their values.
+
+    Args:
+        arrays: Dict from names to arrays: a gate's load `[experts]`, as `introspection.expert_load` returns,
+            a mixing matrix `[outputs, inputs]`, as `introspection.mixing` returns, or any other.
+        title: Title of the picture. Defaults to none.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Example:
+
+    >>> figure = heat_maps({"click_gate": np.array([0.2, 0.8])}, title="Load of the experts")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.20', '0.80']
+    """
+    columns = min(len(arrays), MAX_COLUMNS)
+    rows = math.ceil(len(arrays) / columns)
+    arrays = {name: np.atleast_2d(array) for name, array in arrays.items()}
+    height = max(1.2, *(0.4 * len(array) + 0.8 for array in arrays.values()))
+    figure = Figure((PANEL_SIZE[0] * columns, height * rows + 0.5), layout="constrained")
+    for index, (name, array) in enumerate(arrays.items(), start=1):
+        _draw_array(figure.add_subplot(rows, columns, index), name, array)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw_array(axes, name, array):
+    limit = max(1.0, np.abs(array).max())
+    axes.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(array):
+        color = "white" if abs(value) > 0.6 * limit else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)
+    axes.set(title=name, xticks=range(array.shape[1]), yticks=range(array.shape[0]))

@@ -2,6 +2,7 @@
 
 import keras
 
+from mtl_zoo.features import mix_towers
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.cross_stitch import CrossStitch
 from mtl_zoo.validation import check_blueprint
@@ -42,6 +43,6 @@ def cross_stitch(inputs, tasks, encoder, head=default_head, per_channel=True):
     features = [inputs] * len(tasks)
     for index, stage in enumerate(encoder, start=1):
         features = [stage(x, f"{task.name}_{index}") for x, task in zip(features, tasks, strict=True)]
-        features = CrossStitch(per_channel=per_channel, name=f"cross_stitch_{index}")(features)
+        features = mix_towers(CrossStitch(per_channel=per_channel, name=f"cross_stitch_{index}"), features)
     outputs = {task.name: head(x, task) for x, task in zip(features, tasks, strict=True)}
     return keras.Model(inputs, outputs, name="cross_stitch")

@@ -1,3 +1,9 @@
 """Layers that the architectures need and Keras does not have."""
 
+from mtl_zoo.layers.branch import Branch as Branch
 from mtl_zoo.layers.cross_stitch import CrossStitch as CrossStitch
+from mtl_zoo.layers.dselect_k_gate import DSelectKGate as DSelectKGate
+from mtl_zoo.layers.mixture import Mixture as Mixture
+from mtl_zoo.layers.nddr import NDDR as NDDR
+from mtl_zoo.layers.sluice import Sluice as Sluice
+from mtl_zoo.layers.stage_mixture import StageMixture as StageMixture

@@ -40,6 +40,7 @@ class CrossStitch(keras.layers.Layer):
         super().__init__(**kwargs)
         self.per_channel = per_channel
         self.diagonal = diagonal
+        self.supports_masking = True
 
     def build(self, input_shape):
         if len({tuple(shape) for shape in input_shape}) > 1:

@@ -1,0 +1,36 @@
+"""Experts and their mixtures, as several architectures wire them."""
+
+from keras import layers
+
+from mtl_zoo.encoders.encode import encode
+from mtl_zoo.features import current, pool
+from mtl_zoo.layers.mixture import Mixture
+
+
+def make_experts(x, stages, prefix, number):
+    """Return the features of `number` copies of the stages, named `{prefix}_1`, `{prefix}_2` ..."""
+    return [encode(x, stages, f"{prefix}_{index}") for index in range(1, number + 1)]
+
+
+def softmax_gate(x, num_experts, name):
+    """Return weights `[batch, experts]` from features of any kind, averaged over their positions."""
+    x = pool(current(x), f"{name}_gate")
+    return layers.Dense(num_experts, activation="softmax", use_bias=False, name=f"{name}_gate")(x)
+
+
+def mix(gate, experts, name):
+    """Return the experts' features, weighted by a gate; every tensor of them where there are skips."""
+    if len(experts) == 1:
+        return experts[0]
+    if not isinstance(experts[0], list):
+        return Mixture(name=f"{name}_mixture")([gate, *experts])
+    return [
+        Mixture(name=f"{name}_mixture_{index}")([gate, *tensors])
+        for index, tensors in enumerate(zip(*experts, strict=True), start=1)
+    ]
+
+
+def check_number(name, value, least=1):
+    """Raise an error unless a number of experts is an integer of at least `least`."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")

@@ -1,0 +1,63 @@
+"""One encoder per task, mixed by subspaces after every stage, and all stages mixed at the end."""
+
+import keras
+
+from mtl_zoo.architectures._experts import check_number
+from mtl_zoo.features import current, match, mix_towers
+from mtl_zoo.heads import head as default_head
+from mtl_zoo.layers.sluice import Sluice
+from mtl_zoo.layers.stage_mixture import StageMixture
+from mtl_zoo.validation import check_blueprint
+
+
+def sluice(inputs, tasks, encoder, head=default_head, num_subspaces=2, orthogonality=1e-3):
+    """Build a tower per task whose subspaces mix after every stage, and whose heads see all stages.
+
+    Args:
+        inputs: `keras.Input`, or the structure of inputs that the first stage takes.
+        tasks: Sequence of `Task`.
+        encoder: Sequence of stages.
+        head: Function `(features, task) -> logits`. Defaults to `mtl_zoo.heads.head`.
+        num_subspaces: Number of parts of a stage's channels, which must divide them; for a stage whose
+            channels it does not divide there is one part. Defaults to 2.
+        orthogonality: Strength of the penalty, in `model.losses`, that keeps subspaces apart. Defaults to
+            1e-3.
+
+    Returns:
+        Functional `keras.Model` from `inputs` to `{task name: logits}`.
+
+    Raises:
+        ValueError: If there is no task or no stage, two tasks share a name, or a number is out of range.
+
+    Example:
+
+    >>> tasks = [mz.Task.binary("click"), mz.Task.regression("price")]
+    >>> model = mz.architectures.sluice(keras.Input((8,)), tasks, mz.encoders.mlp(16, 8))
+    >>> model.get_layer("sluice_1").kernel.shape.as_list(), model.get_layer("click_stages").kernel.shape.as_list()
+    ([4, 4], [2])
+
+    Reference:
+        [Ruder et al., 2019](https://arxiv.org/abs/1705.08142)
+
+    Note:
+        The paper's layers have one size. Here every stage is brought to the size of the last one before the
+        mixture of stages: averaged or interpolated over positions, and projected linearly to its channels.
+    """
+    check_blueprint(tasks, encoder)
+    check_number("num_subspaces", num_subspaces)
+    if not orthogonality >= 0:
+        raise ValueError(f"`orthogonality` must not be negative. Received: orthogonality={orthogonality}")
+    towers, stages = [inputs] * len(tasks), []
+    for index, stage in enumerate(encoder, start=1):
+        towers = [stage(x, f"{task.name}_{index}") for x, task in zip(towers, tasks, strict=True)]
+        parts = 1 if current(towers[0]).shape[-1] % num_subspaces else num_subspaces
+        towers = mix_towers(Sluice(parts, orthogonality, name=f"sluice_{index}"), towers)
+        stages.append([current(x) for x in towers])
+    outputs = {task.name: head(_mix(x, task), task) for x, task in zip(zip(*stages, strict=True), tasks, strict=True)}
+    return keras.Model(inputs, outputs, name="sluice")
+
+
+def _mix(stages, task):
+    """Return the mixture of a tower's stages, brought to the shape of the last one."""
+    matched = [match(x, stages[-1], f"{task.name}_from_{index}") for index, x in enumerate(stages, start=1)]
+    return StageMixture(name=f"{task.name}_stages")(matched)

@@ -1,0 +1,118 @@
+"""Features between stages, of any modality: vectors, sequences and maps.
+
+A stage returns one tensor, or a list of them whose last one is the current features and whose others are kept
+for later stages (the skip connections of `encoders.unet`). The last stage returns one tensor.
+"""
+
+import keras
+from keras import layers
+
+from mtl_zoo.encoders.encode import encode
+
+POOLING = {3: layers.GlobalAveragePooling1D, 4: layers.GlobalAveragePooling2D}
+
+
+def current(x):
+    """Return the current features of what a stage returns."""
+    return x[-1] if isinstance(x, (list, tuple)) else x
+
+
+def replace_current(x, new):
+    """Return what a stage returns with other current features."""
+    return [*x[:-1], new] if isinstance(x, (list, tuple)) else new
+
+
+def mix_towers(layer, towers):
+    """Apply a layer to the current features of several towers together.
+
+    Args:
+        layer: Function from a list of T tensors to a list of T tensors.
+        towers: List of what a stage returned for each tower.
+
+    Returns:
+        List likewise, with the layer's results as current features.
+    """
+    mixed = layer([current(x) for x in towers])
+    return [replace_current(x, new) for x, new in zip(towers, mixed, strict=True)]
+
+
+def pool(x, name):
+    """Average features over their positions.
+
+    Args:
+        x: Features `[batch, features]`, a sequence `[batch, length, features]` or maps
+            `[batch, height, width, features]`.
+        name: Prefix of the layer's name.
+
+    Returns:
+        Tensor `[batch, features]`.
+    """
+    return POOLING[len(x.shape)](name=f"{name}_average")(x) if len(x.shape) in POOLING else x
+
+
+def match(x, like, name):
+    """Bring features to the positions and channels of others: average or interpolate, then project.
+
+    Args:
+        x: Features of static shape.
+        like: Features of static shape, of the same rank or vectors.
+        name: Prefix of the layers' names.
+
+    Returns:
+        Tensor of the shape of `like`; `x` itself if it has that shape.
+
+    Raises:
+        ValueError: If `like` has more axes than `x`, or a sequence's length is neither a divisor nor a
+            multiple of the other's.
+    """
+    if len(like.shape) == 2:
+        x = pool(x, name)
+    if len(x.shape) != len(like.shape):
+        raise ValueError(f"Features of shape {x.shape} cannot be brought to the shape {like.shape}.")
+    if x.shape[1:-1] != like.shape[1:-1]:
+        x = _resample(x, like.shape[1:-1], name)
+    if x.shape[-1] != like.shape[-1]:
+        x = layers.Dense(like.shape[-1], use_bias=False, name=f"{name}_project")(x)
+    return x
+
+
+def _resample(x, size, name):
+    if len(x.shape) == 4:
+        return layers.Resizing(*size, name=f"{name}_resize")(x)
+    length, wanted = x.shape[1], size[0]
+    if length % wanted == 0:
+        return layers.AveragePooling1D(length // wanted, name=f"{name}_resize")(x)
+    if wanted % length == 0:
+        return layers.UpSampling1D(wanted // length, name=f"{name}_resize")(x)
+    raise ValueError(f"A sequence of length {length} cannot be brought to length {wanted}.")
+
+
+def stem(inputs, encoder, shared_stages=None):
+    """Apply the stages that everything after them shares.
+
+    Args:
+        inputs: `keras.Input`, or the structure of inputs that the first stage takes.
+        encoder: Sequence of stages.
+        shared_stages: Number of leading stages to share. Defaults to `None`: none for one vector of floats,
+            else one where there are several, since what follows needs features rather than pixels or tokens.
+
+    Returns:
+        Tuple of the features and the list of the other stages, of which there is at least one.
+
+    Raises:
+        ValueError: If no stage is left, or inputs that are not one tensor of floats would have no stage.
+    """
+    is_tensor = isinstance(inputs, keras.KerasTensor) and keras.backend.is_float_dtype(inputs.dtype)
+    if shared_stages is None:
+        shared_stages = 0 if is_tensor and len(inputs.shape) == 2 else min(1, len(encoder) - 1)
+    if not 0 <= shared_stages < len(encoder):
+        raise ValueError(
+            f"`shared_stages` must leave at least one of the encoder's {len(encoder)} stages. "
+            f"Received: shared_stages={shared_stages}"
+        )
+    if shared_stages == 0 and not is_tensor:
+        raise ValueError(
+            "Inputs other than one tensor of floats need a shared first stage, and another stage after it. "
+            f"Received: shared_stages=0, an encoder of {len(encoder)} stages"
+        )
+    return encode(inputs, encoder[:shared_stages], "shared"), list(encoder[shared_stages:])

@@ -1,0 +1,140 @@
+"""Every architecture on every kind of encoder: what a user may combine must work whole."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mtl_zoo as mz
+from mtl_zoo.choices import FAMILIES
+
+TASKS = (mz.Task.classification("kind", 3), mz.Task.binary("flag"))
+CHAIN = (mz.Task.binary("click"), mz.Task.binary("buy"))
+TASKS_OF = {"esmm": CHAIN}
+UNSHARED = ("single_task", "soft_sharing")  # nothing whose gradients could be cut at a representation
+ARCHITECTURES = sorted(FAMILIES["architecture"].members())
+SIZE = 6
+
+
+def vectors(random):
+    return random.normal(size=(SIZE, 5)).astype("float32")
+
+
+def images(random):
+    return random.normal(size=(SIZE, 8, 8, 1)).astype("float32")
+
+
+def photographs(random):
+    return random.uniform(0, 255, (SIZE, 32, 32, 3)).astype("float32")
+
+
+def tokens(random):
+    return random.integers(1, 9, (SIZE, 4)) * np.array([[1, 1, 1, 0]])  # the last one is padding
+
+
+def rows(random):
+    colour = random.choice([b"red", b"green"], (SIZE, 1))
+    return {"age": random.normal(size=(SIZE, 1)).astype("float32"), "colour": colour}
+
+
+# Smooth activations, so that no gradient is zero by chance.
+ENCODERS = {
+    "mlp": (vectors, lambda x: mz.encoders.mlp(4, 4, activation="tanh")),
+    "convnet": (images, lambda x: mz.encoders.convnet(4, 4, activation="tanh")),
+    "transformer": (tokens, lambda x: mz.encoders.transformer(9, width=4, depth=1, num_heads=2)),
+    "tabular": (rows, lambda x: mz.encoders.tabular(x, 4, activation="tanh")),
+    "pretrained": (
+        photographs,
+        lambda x: mz.encoders.pretrained("MobileNet", (32, 32, 3), weights=None, arguments={"alpha": 0.25})[:2],
+    ),
+}
+COMBINATIONS = list(itertools.product(ARCHITECTURES, ENCODERS))
+METHODS = list(itertools.product((None, mz.aggregators.PCGrad), mz.trainer.SPACES, (False, True)))
+
+
+def inputs_like(x):
+    """Return `keras.Input`s for arrays."""
+    if isinstance(x, dict):
+        return {name: inputs_like(column) for name, column in x.items()}
+    return keras.Input(x.shape[1:], dtype="string" if x.dtype.kind == "S" else x.dtype)
+
+
+@pytest.fixture(params=COMBINATIONS, ids="-".join)
+def combination(request):
+    architecture, encoder = request.param
+    keras.utils.set_random_seed(0)
+    make_batch, make_encoder = ENCODERS[encoder]
+    x = make_batch(np.random.default_rng(0))
+    tasks = TASKS_OF.get(architecture, TASKS)
+    inputs = inputs_like(x)
+    model = getattr(mz.architectures, architecture)(inputs, tasks, make_encoder(x))
+    x = tf.nest.map_structure(tf.constant, x)
+    labels = {task.name: np.arange(SIZE) % (task.max_label + 1) for task in tasks}
+    return architecture, encoder, tasks, model, x, labels
+
+
+def trainer(model, tasks, aggregator, space, **how):
+    result = mz.Trainer(model, tasks, mz.balancers.Equal(), aggregator and aggregator(), space)
+    result.compile(keras.optimizers.SGD(0.1), **how)
+    return result
+
+
+def test_trains_saves_and_exports(combination, tmp_path):
+    architecture, encoder, tasks, model, x, labels = combination
+    check_eager_steps(architecture, model, tasks, x, labels)
+    check_compiled_steps(architecture, encoder, model, tasks, x, labels)
+    expected = {task.name: task.activation(model(x)[task.name]) for task in tasks}
+    check_deterministic(model, x)
+    check_keras_file(model, x, tmp_path / "model.keras")
+    check_saved_model(model, tasks, x, expected, tmp_path / "1")
+
+
+def check_eager_steps(architecture, model, tasks, x, labels):
+    """Check that one step with each method and space moves every variable."""
+    start = model.get_weights()
+    for aggregator, space in [(None, "shared"), *itertools.product([mz.aggregators.PCGrad], mz.trainer.SPACES)]:
+        if architecture in UNSHARED and space == "representation":
+            with pytest.raises(ValueError, match="tensors that several tasks share"):
+                trainer(model, tasks, aggregator, space)
+            continue
+        model.set_weights(start)
+        before = [variable.numpy() for variable in model.trainable_variables]
+        trainer(model, tasks, aggregator, space, run_eagerly=True).train_step((x, labels))
+        for variable, old in zip(model.trainable_variables, before, strict=True):
+            assert np.all(np.isfinite(variable))
+            assert not np.array_equal(variable, old), f"{variable.path} stays with {aggregator}, {space}"
+
+
+def check_compiled_steps(architecture, encoder, model, tasks, x, labels):
+    """Check that training in a graph lowers the loss; over all combinations, every pair of choices occurs."""
+    aggregator, space, jit_compile = METHODS[
+        (ARCHITECTURES.index(architecture) * 3 + list(ENCODERS).index(encoder)) % len(METHODS)
+    ]
+    space = "shared" if architecture in UNSHARED else space
+    how = {"jit_compile": jit_compile and encoder != "tabular"}  # XLA has no strings
+    data = tf.data.Dataset.from_tensors((x, labels)).repeat(8)
+    history = trainer(model, tasks, aggregator, space, **how).fit(data, epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+
+
+def check_deterministic(model, x):
+    for first, second in zip(model(x).values(), model(x).values(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def check_keras_file(model, x, path):
+    model.save(path)
+    for name, logits in keras.models.load_model(path)(x).items():
+        np.testing.assert_allclose(logits, model(x)[name], rtol=1e-5, atol=1e-5)
+
+
+def check_saved_model(model, tasks, x, expected, path):
+    mz.exporting.saved_model(model, tasks, path)
+    signatures = tf.saved_model.load(path).signatures
+    arguments = dict(zip((tensor.name for tensor in model.inputs), tf.nest.flatten(x), strict=True))
+    for task in tasks:
+        for name in ("serving_default", task.name):
+            answer = signatures[name](**arguments)[task.name]
+            np.testing.assert_allclose(answer, expected[task.name], rtol=1e-5, atol=1e-5)
