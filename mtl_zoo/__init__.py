@@ -16,4 +16,5 @@ from mtl_zoo import introspection as introspection
 from mtl_zoo import layers as layers
 from mtl_zoo import plots as plots
 from mtl_zoo.task import Task as Task
+from mtl_zoo.task import auxiliary_tasks as auxiliary_tasks
 from mtl_zoo.trainer import Trainer as Trainer

@@ -5,7 +5,7 @@ for later stages (the skip connections of `encoders.unet`). The last stage retur
 """
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from mtl_zoo.encoders.encode import encode
 
@@ -77,14 +77,18 @@ def match(x, like, name):
 
 
 def _resample(x, size, name):
+    """Average blocks of positions where they fit, else interpolate."""
+    blocks = [old // new for old, new in zip(x.shape[1:-1], size, strict=True)]
+    fits = all(old % new == 0 for old, new in zip(x.shape[1:-1], size, strict=True))
     if len(x.shape) == 4:
-        return layers.Resizing(*size, name=f"{name}_resize")(x)
-    length, wanted = x.shape[1], size[0]
-    if length % wanted == 0:
-        return layers.AveragePooling1D(length // wanted, name=f"{name}_resize")(x)
-    if wanted % length == 0:
-        return layers.UpSampling1D(wanted // length, name=f"{name}_resize")(x)
-    raise ValueError(f"A sequence of length {length} cannot be brought to length {wanted}.")
+        if fits:
+            return layers.AveragePooling2D(blocks, name=f"{name}_resize")(x)
+        return ops.image.resize(x, size, interpolation="bilinear")
+    if fits:
+        return layers.AveragePooling1D(blocks[0], name=f"{name}_resize")(x)
+    if size[0] % x.shape[1] == 0:
+        return layers.UpSampling1D(size[0] // x.shape[1], name=f"{name}_resize")(x)
+    raise ValueError(f"A sequence of length {x.shape[1]} cannot be brought to length {size[0]}.")
 
 
 def stem(inputs, encoder, shared_stages=None):

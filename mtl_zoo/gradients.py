@@ -85,11 +85,13 @@ def puller(tape, scale=1.0):
 
     Returns:
         Function `(targets, sources, derivatives=None) -> gradients`, with the derivatives by the targets,
-        which default to 1.
+        which default to 1; a target whose derivative is `None` counts for nothing.
     """
 
     def pull(targets, sources, derivatives=None):
         derivatives = [tf.ones_like(target) for target in targets] if derivatives is None else derivatives
+        reached = [pair for pair in zip(targets, derivatives, strict=True) if pair[1] is not None]
+        targets, derivatives = zip(*reached, strict=True)
         gradients = tape.gradient(targets, sources, output_gradients=scaled(derivatives, scale))
         return scaled(gradients, 1.0 / scale)
 

@@ -1,30 +1,64 @@
 """From features to a task's logits."""
 
-from keras import layers
+from keras import layers, ops
 
 from mtl_zoo.features import pool
 
+NEEDS = {2: "a sequence [batch, length, features]", 3: "maps [batch, height, width, features]"}
+
 
 def head(x, task):
-    """Return the logits of a task with a vector output.
+    """Return the logits of a task, by one linear layer.
 
-    Sequences and maps are averaged over positions first.
+    A task with a vector output sees sequences and maps averaged over their positions. One with tags of tokens
+    needs a sequence. One with an output per pixel needs maps; if it has a size, the logits are interpolated to
+    it.
 
     Args:
         x: Features `[batch, features]`, a sequence `[batch, length, features]` or maps
             `[batch, height, width, features]`.
-        task: `Task` whose output is a vector.
+        task: `Task`.
 
     Returns:
         Float32 logits `[batch, *task.output_shape]`.
 
     Raises:
-        ValueError: If the task's output is not a vector.
+        ValueError: If the task has an output per token or pixel, and the features have other axes.
+
+    Example:
+
+    >>> maps = keras.Input((8, 8, 16))
+    >>> head(maps, mz.Task.classification("kind", 3)).shape
+    (None, 3)
+    >>> head(maps, mz.Task.segmentation("part", 5, size=(32, 32))).shape
+    (None, 32, 32, 5)
     """
-    if len(task.output_shape) != 1:
+    rank = len(task.output_shape)
+    if rank not in (1, len(x.shape) - 1):
         raise ValueError(
-            "The default head serves tasks whose output is a vector; pass a function `(features, task) -> "
-            f"logits` as `head`. Received: task '{task.name}' with output shape {task.output_shape}"
+            f"The default head of task '{task.name}' with output shape {task.output_shape} needs as features "
+            f"{NEEDS.get(rank, 'as many axes')}. Received: {x.shape}"
         )
-    x = pool(x, task.name)
-    return layers.Dense(task.output_shape[0], dtype="float32", name=f"{task.name}_logits")(x)
+    if rank == 1:
+        x = pool(x, task.name)
+    logits = layers.Dense(task.output_shape[-1], dtype="float32", name=f"{task.name}_logits")(x)
+    return fit(logits, task, task.name)
+
+
+def fit(logits, task, name):
+    """Bring logits at every position of some features to a task's output.
+
+    Args:
+        logits: Tensor `[batch, ..., channels]`.
+        task: `Task`.
+        name: Prefix of the layers' names.
+
+    Returns:
+        The logits: averaged over positions where the output is a vector; interpolated where it has a size.
+    """
+    if len(task.output_shape) == 1:
+        return pool(logits, f"{name}_output")
+    size = task.output_shape[:-1]
+    if len(size) == 2 and None not in size and tuple(logits.shape[1:-1]) != size:
+        return ops.image.resize(logits, size, interpolation="bilinear")
+    return logits

@@ -32,7 +32,7 @@ def checked(x, y, tasks):
     if y is not None or isinstance(x, (np.ndarray, tf.Tensor, dict)):
         _check_shapes(y, tasks)
         for task in tasks:
-            count = int(task.out_of_range(y[task.name]))
+            count = int(task.out_of_range(y[task.label_name]))
             if count:
                 raise ValueError(_range_message(task, count))
     return x
@@ -65,16 +65,16 @@ def _check_dataset(dataset, tasks):
 
 
 def _check_shapes(labels, tasks):
-    names = [task.name for task in tasks]
+    names = [task.label_name for task in tasks]
     if not isinstance(labels, dict):
         raise ValueError(f"Labels must be a dict with the keys {names}. Received: {type(labels).__name__}")
     if not set(names) <= set(labels):
         raise ValueError(f"Every task must have labels. Received tasks {names}, but labels {list(labels)}.")
     for task in tasks:
-        if not hasattr(labels[task.name], "shape"):
-            kind = type(labels[task.name]).__name__
+        if not hasattr(labels[task.label_name], "shape"):
+            kind = type(labels[task.label_name]).__name__
             raise ValueError(f"{MARK} '{task.name}' must be an array or a tensor. Received: {kind}")
-        shape = tf.TensorShape(labels[task.name].shape)
+        shape = tf.TensorShape(labels[task.label_name].shape)
         if not any(shape.is_compatible_with((None, *expected)) for expected in _label_shapes(task)):
             raise ValueError(
                 f"{MARK} '{task.name}' must have shape {(None, *task.label_shape)}. Received: {shape}"
@@ -91,7 +91,7 @@ def _label_shapes(task):
 
 def _asserted(batch, tasks):
     """Return the batch after one assertion over all tasks; one for each would cost more than the losses."""
-    counts = tf.stack([task.out_of_range(batch[1][task.name]) for task in tasks])
+    counts = tf.stack([task.out_of_range(batch[1][task.label_name]) for task in tasks])
     valid = tf.reduce_all(counts == 0)
     with tf.control_dependencies([tf.debugging.Assert(valid, [OUT_OF_RANGE, counts], summarize=len(tasks))]):
         return (tf.nest.map_structure(tf.identity, batch[0]), *batch[1:])

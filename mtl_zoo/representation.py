@@ -31,6 +31,7 @@ def split(model, tasks):
     Reference:
         [Sener & Koltun, 2018](https://arxiv.org/abs/1810.04650)
     """
+    model = _copy(model)
     outputs = {task.name: model.output[task.name] for task in tasks}
     boundary = [tensor for tensor in _boundary(outputs) if _has_trainable_past(tensor)]
     if not boundary:
@@ -38,7 +39,18 @@ def split(model, tasks):
             "`space='representation'` needs trainable layers before tensors that several tasks share. "
             f"Received: model '{model.name}', which has none"
         )
+    at_boundary = {id(tensor) for tensor in boundary}
+    outputs = {
+        name: keras.layers.Identity()(output) if id(output) in at_boundary else output
+        for name, output in outputs.items()
+    }  # Keras cannot make a model one of whose inputs is an output
     return keras.Model(model.input, boundary), keras.Model([boundary, model.input], outputs)
+
+
+def _copy(model):
+    """Return a second graph of the same layers, since Keras cannot save a model after its graph was cut."""
+    plain = keras.Model(model.input, model.output, name=model.name)
+    return keras.models.clone_model(plain, clone_function=lambda layer: layer)
 
 
 def _boundary(outputs):

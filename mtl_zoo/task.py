@@ -38,6 +38,8 @@ class Task:
         max_label: Largest valid label, or `None` where any finite number is one.
         missing: Function that returns where labels are absent. Defaults to NaN alone, since a number of a
             regression may be negative.
+        label_name: Key of the task's labels. Defaults to the name. A copy with another name keeps it, so that
+            several outputs can learn from one label.
 
     Example:
 
@@ -56,8 +58,10 @@ class Task:
     metrics: tuple[Callable, ...] = dataclasses.field(default=(), repr=False)
     max_label: int | None = None
     missing: Callable = dataclasses.field(default=ops.isnan, repr=False)
+    label_name: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self):
+        object.__setattr__(self, "label_name", self.label_name or self.name)
         if not self.name.isidentifier():
             raise ValueError(f"A task's name must be a Python identifier. Received: name={self.name!r}")
         if self.item_size < 1:
@@ -88,21 +92,25 @@ class Task:
         return _value_task(cls, name, (units,), item_size=1)
 
     @classmethod
-    def segmentation(cls, name, num_classes):
-        """One class per pixel; labels `[batch, height, width]`, logits with `num_classes` channels."""
+    def segmentation(cls, name, num_classes, size=None):
+        """One class per pixel; labels `[batch, height, width]`, logits with `num_classes` channels.
+
+        The default head interpolates to `size`, a pair of height and width, if there is one.
+        """
         accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
         mean_iou = functools.partial(
             keras.metrics.MeanIoU, num_classes, sparse_y_pred=False, dtype="float32", name="mean_iou"
         )  # an integer type, its default, would cut fractional weights to integers
-        return _index_task(cls, name, (None, None), num_classes, (accuracy, mean_iou))
+        return _index_task(cls, name, _grid(size), num_classes, (accuracy, mean_iou))
 
     @classmethod
-    def dense_regression(cls, name, channels):
+    def dense_regression(cls, name, channels, size=None):
         """`channels` numbers per pixel by squared error, on maps `[batch, height, width, channels]`.
 
-        A pixel is missing where any of its channels is NaN.
+        A pixel is missing where any of its channels is NaN. The default head interpolates to `size`, a pair of
+        height and width, if there is one.
         """
-        return _value_task(cls, name, (None, None, channels), item_size=channels)
+        return _value_task(cls, name, (*_grid(size), channels), item_size=channels)
 
     @classmethod
     def tagging(cls, name, num_tags):
@@ -181,6 +189,43 @@ class Task:
         if self.missing not in (is_missing, ops.isnan):  # whose missing labels are never beyond the range
             invalid = ops.logical_and(invalid, ops.logical_not(self.missing(labels)))
         return ops.sum(ops.cast(invalid, "int32"))
+
+
+def auxiliary_tasks(model, tasks):
+    """Return the tasks of a model's initial predictions, to be trained beside the tasks themselves.
+
+    Args:
+        model: Functional `keras.Model` with outputs `{task name}_initial...`, such as those of
+            `architectures.padnet` and `mti`.
+        tasks: Sequence of `Task`.
+
+    Returns:
+        List of copies of the tasks, one per initial output, without metrics, that learn from the tasks' labels.
+
+    Example:
+
+    >>> tasks = [Task.binary("click"), Task.regression("price")]
+    >>> model = mz.architectures.padnet(keras.Input((8,)), tasks, mz.encoders.mlp(16))
+    >>> trainer = mz.Trainer(model, [*tasks, *auxiliary_tasks(model, tasks)])
+    >>> [(task.name, task.label_name) for task in trainer.tasks][2:]
+    [('click_initial', 'click'), ('price_initial', 'price')]
+    """
+    return [
+        dataclasses.replace(task, name=name, metrics=())
+        for task in tasks
+        for name in model.output
+        if name.startswith(f"{task.name}_initial")
+    ]
+
+
+def _grid(size):
+    """Return the shape of a map's positions."""
+    if size is None:
+        return (None, None)
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if not is_pair or not all(isinstance(side, int) and side > 0 for side in size):
+        raise ValueError(f"`size` must be a pair of a height and a width. Received: size={size!r}")
+    return tuple(size)
 
 
 def _to_numbers(labels):

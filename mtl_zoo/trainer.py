@@ -275,9 +275,9 @@ class Trainer(keras.Model):
         """Return each task's flat labels, logits and weights, and its loss."""
         items = [
             task.items(
-                labels[task.name],
+                labels[task.label_name],
                 logits[task.name],
-                sample_weight.get(task.name) if isinstance(sample_weight, dict) else sample_weight,
+                sample_weight.get(task.label_name) if isinstance(sample_weight, dict) else sample_weight,
             )
             for task in self.tasks
         ]

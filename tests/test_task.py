@@ -351,6 +351,27 @@ def test_the_output_that_a_task_asks_for_fits_its_labels(kind):
     assert kind.task.labels_are_indices == (kind.item_loss is cross_entropy)
 
 
+@pytest.mark.parametrize(
+    ("task", "output_shape", "label_shape"),
+    [
+        (Task.segmentation("t", 4, size=(3, 5)), (3, 5, 4), (3, 5)),
+        (Task.segmentation("t", 4, size=[3, 5]), (3, 5, 4), (3, 5)),
+        (Task.segmentation("t", 4), (None, None, 4), (None, None)),
+        (Task.dense_regression("t", 2, size=(3, 5)), (3, 5, 2), (3, 5, 2)),
+        (Task.dense_regression("t", 2), (None, None, 2), (None, None, 2)),
+    ],
+)
+def test_a_size_makes_the_shapes_of_a_dense_task_concrete(task, output_shape, label_shape):
+    assert (task.output_shape, task.label_shape) == (output_shape, label_shape)
+
+
+@pytest.mark.parametrize("constructor", [Task.segmentation, Task.dense_regression])
+@pytest.mark.parametrize("size", [5, (5,), (3, 5, 2), (3, 0), (3.0, 5), (None, 5), "35"])
+def test_a_size_is_a_pair(constructor, size):
+    with pytest.raises(ValueError, match=r"must be a pair of a height and a width. Received: size="):
+        constructor("t", 2, size=size)
+
+
 def test_tasks_are_frozen_and_adjusted_by_replace():
     task = Task.classification("digit", 10)
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -7,4 +7,10 @@ names start with `name`, every time it is called. Sequences concatenate: `[*conv
 from mtl_zoo.encoders.convnet import convnet as convnet
 from mtl_zoo.encoders.encode import encode as encode
 from mtl_zoo.encoders.mlp import mlp as mlp
+from mtl_zoo.encoders.pretrained import pretrained as pretrained
 from mtl_zoo.encoders.resnet import resnet as resnet
+from mtl_zoo.encoders.spectrogram import spectrogram as spectrogram
+from mtl_zoo.encoders.tabular import tabular as tabular
+from mtl_zoo.encoders.tabular import tabular_inputs as tabular_inputs
+from mtl_zoo.encoders.transformer import transformer as transformer
+from mtl_zoo.encoders.unet import unet as unet

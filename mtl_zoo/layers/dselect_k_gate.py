@@ -87,7 +87,7 @@ class DSelectKGate(keras.layers.Layer):
         bias = getattr(self, f"{name}_bias")
         if self.per_example:
             return ops.matmul(x, getattr(self, f"{name}_kernel")) + bias
-        return ops.zeros_like(x[:, :1]) + bias
+        return ops.broadcast_to(bias, (ops.shape(x)[0], bias.shape[0]))
 
     def _selectors(self, numbers):
         """Return the weights `[batch, num_selected, num_experts]` that each selector gives to the experts."""

@@ -56,9 +56,7 @@ METHODS = list(itertools.product((None, mz.aggregators.PCGrad), mz.trainer.SPACE
 
 def inputs_like(x):
     """Return `keras.Input`s for arrays."""
-    if isinstance(x, dict):
-        return {name: inputs_like(column) for name, column in x.items()}
-    return keras.Input(x.shape[1:], dtype="string" if x.dtype.kind == "S" else x.dtype)
+    return mz.encoders.tabular_inputs(x) if isinstance(x, dict) else keras.Input(x.shape[1:], dtype=x.dtype)
 
 
 @pytest.fixture(params=COMBINATIONS, ids="-".join)
