@@ -1,8 +1,9 @@
 """Size and cost of every architecture relative to hard sharing, with its default arguments.
 
-Parameters are counted with the heads. The step is `Trainer.train_step` in a graph, with the sum of the losses and Adam;
-all architectures take turns, so that ratios hold while the machine's speed drifts, and the median over the
-rounds of the ratio within a round counts. Tasks are binary, so that every architecture can serve them.
+Parameters are counted with the heads. The step is `Trainer.train_step` in a graph, with the sum of the losses
+and Adam; all architectures take turns, so that ratios hold while the machine's speed drifts, and the median
+over the rounds of the ratio within a round counts. Tasks are binary, so that every architecture can serve
+them.
 
     python benchmarks/architectures.py [--tasks=2,5,10] [--rounds=5]
 """

@@ -1,10 +1,10 @@
 """Shared-bottom against MMoE as two regression tasks grow less correlated (Ma et al., 2018, section 3).
 
 The synthetic tasks are those of the paper: `y_k = w_k x + sum_j sin(alpha_j w_k x + beta_j) + noise`, with
-100 normal inputs, five sines (`alpha_j = j`, `beta_j` uniform on the circle, the same for both tasks), noise of
-0.1, and weights whose cosine is rho. Both networks have the paper's sizes and as many parameters: 8 experts of
-16 units with a gate per task against one layer of 113 + 14 units (which pays for the gates), and a tower of 8
-units per task. A seed draws the task, the examples and the network; both networks see the same ones.
+100 normal inputs, five sines (`alpha_j = j`, `beta_j` uniform on the circle, the same for both tasks),
+noise of 0.1, and weights whose cosine is rho. Both networks have the paper's sizes and as many parameters:
+8 experts of 16 units with a gate per task against one layer of 113 + 14 units (which pays for the gates), and
+a tower of 8 units per task. A seed draws the task, the examples and the network; both networks see the same.
 
     python benchmarks/mmoe_correlation.py [--seeds=10] [--output=mmoe_correlation.png]
 """
@@ -105,7 +105,10 @@ def main(argv):
     results = {"hard_sharing": {}, "mmoe": {}}
     sizes = ", ".join(f"{name} {build(name).count_params():,}" for name in results)
     print(f"Parameters: {sizes}. Mean test loss ÷ variance ± standard error, {SEEDS.value} seeds.\n")
-    print("| correlation | hard_sharing | mmoe | hard_sharing - mmoe, same seeds |\n|---|---|---|---|", flush=True)
+    print(
+        "| correlation | hard_sharing | mmoe | hard_sharing - mmoe, same seeds |\n|---|---|---|---|",
+        flush=True,
+    )
     for correlation in CORRELATIONS.value:
         for name, rows in results.items():
             rows[correlation] = np.array([run(name, float(correlation), seed) for seed in range(SEEDS.value)])

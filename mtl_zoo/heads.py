@@ -10,9 +10,9 @@ NEEDS = {2: "a sequence [batch, length, features]", 3: "maps [batch, height, wid
 def head(x, task):
     """Return the logits of a task, by one linear layer.
 
-    A task with a vector output sees sequences and maps averaged over their positions. One with tags of tokens
-    needs a sequence. One with an output per pixel needs maps; if it has a size, the logits are interpolated to
-    it.
+    A task with a vector output sees sequences and maps averaged over their positions. One with an output per
+    token needs a sequence. One with an output per pixel needs maps, and its logits are interpolated to its
+    size if it has one.
 
     Args:
         x: Features `[batch, features]`, a sequence `[batch, length, features]` or maps

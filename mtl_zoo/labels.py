@@ -15,7 +15,7 @@ def checked(x, y, tasks):
 
     Args:
         x: Inputs; or a `tf.data.Dataset` of `(inputs, labels)` or `(inputs, labels, sample weights)`.
-        y: Dict of label arrays by task name; `None` for a dataset.
+        y: Dict of label arrays by `task.label_name`; `None` for a dataset.
         tasks: Sequence of `Task`.
 
     Returns:
@@ -65,7 +65,7 @@ def _check_dataset(dataset, tasks):
 
 
 def _check_shapes(labels, tasks):
-    names = [task.label_name for task in tasks]
+    names = list(dict.fromkeys(task.label_name for task in tasks))
     if not isinstance(labels, dict):
         raise ValueError(f"Labels must be a dict with the keys {names}. Received: {type(labels).__name__}")
     if not set(names) <= set(labels):

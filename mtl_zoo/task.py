@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 
 import keras
@@ -25,7 +26,7 @@ class Task:
     Prefer a constructor such as `Task.classification`; adjust one with `dataclasses.replace`.
 
     Args:
-        name: Name of the task: the model's output, the label's key, and the prefix in the logs.
+        name: Name of the task: the model's output, the labels' key, and the prefix in the logs.
         output_shape: Shape of the model's output for one example, for instance `(10,)` or `(None, None, 3)`.
         label_shape: Shape of one example's label. One axis shorter than `output_shape` where labels are
             class indices.
@@ -107,8 +108,8 @@ class Task:
     def dense_regression(cls, name, channels, size=None):
         """`channels` numbers per pixel by squared error, on maps `[batch, height, width, channels]`.
 
-        A pixel is missing where any of its channels is NaN. The default head interpolates to `size`, a pair of
-        height and width, if there is one.
+        A pixel is missing where any of its channels is NaN. The default head interpolates to `size`, a pair
+        of height and width, if there is one.
         """
         return _value_task(cls, name, (*_grid(size), channels), item_size=channels)
 
@@ -195,12 +196,12 @@ def auxiliary_tasks(model, tasks):
     """Return the tasks of a model's initial predictions, to be trained beside the tasks themselves.
 
     Args:
-        model: Functional `keras.Model` with outputs `{task name}_initial...`, such as those of
-            `architectures.padnet` and `mti`.
+        model: Functional `keras.Model` with outputs `{task name}_initial` or `{task name}_initial_{number}`,
+            such as those of `architectures.padnet` and `architectures.mti`.
         tasks: Sequence of `Task`.
 
     Returns:
-        List of copies of the tasks, one per initial output, without metrics, that learn from the tasks' labels.
+        List of copies of the tasks, one per initial output, without metrics, that share the tasks' labels.
 
     Example:
 
@@ -210,11 +211,12 @@ def auxiliary_tasks(model, tasks):
     >>> [(task.name, task.label_name) for task in trainer.tasks][2:]
     [('click_initial', 'click'), ('price_initial', 'price')]
     """
+    names = {task.name for task in tasks}
     return [
         dataclasses.replace(task, name=name, metrics=())
         for task in tasks
         for name in model.output
-        if name.startswith(f"{task.name}_initial")
+        if name not in names and re.fullmatch(rf"{task.name}_initial(_\d+)?", name)
     ]
 
 

@@ -60,12 +60,16 @@ def test_a_hardened_model_saves_and_exports_without_the_other_nodes(model, tmp_p
         "np.save(sys.argv[1] + '/y.npy', model.signatures['size'](x=tf.constant(x))['size'])\n"
         "print(len(model.variables_of_model))"
     )
-    result = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+    )
     assert int(result.stdout) == len(alone.variables) == 12
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x)["size"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("function", [tree, harden])
 def test_errors(function):
-    with pytest.raises(ValueError, match="must have branching units. Received: model 'hard_sharing', without"):
+    with pytest.raises(
+        ValueError, match=r"must have branching units. Received: model 'hard_sharing', without"
+    ):
         function(build(hard_sharing))

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from mtl_zoo import plots
@@ -64,3 +65,24 @@ def test_one_epoch_shows_as_a_point(tmp_path):
     assert line.get_marker() == "o"
     figure.savefig(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_heat_maps_show_vectors_and_matrices():
+    arrays = {"gate": np.array([0.25, 0.75]), "unit": np.array([[0.9, -0.1], [0.2, 1.5]])}
+    figure = plots.heat_maps(arrays, title="Sharing")
+    gate, unit = figure.axes
+    assert (gate.get_title(), unit.get_title()) == ("gate", "unit")
+    assert [text.get_text() for text in gate.texts] == ["0.25", "0.75"]
+    assert [text.get_text() for text in unit.texts] == ["0.90", "-0.10", "0.20", "1.50"]
+    assert unit.images[0].get_clim() == (-1.5, 1.5)
+    assert figure.get_suptitle() == "Sharing"
+
+
+def test_a_tree_shows_the_nodes_on_a_path_and_the_others():
+    # Two nodes per stage: tasks a and b grow on node 1 of stage 2, which grows on node 2 of stage 1.
+    choices = {"branch_1": np.array([1, 0]), "branch_2": np.array([0, 0])}
+    (axes,) = plots.tree(choices, [Task.binary("a"), Task.binary("b")]).axes
+    edges = {tuple(map(tuple, line.get_xydata())) for line in axes.lines if len(line.get_xdata()) == 2}
+    assert edges == {((1, 2), (2, 1)), ((2, 1), (3, 1)), ((2, 1), (3, 2))}
+    shown = {text.get_text() for text in axes.texts}
+    assert {"a", "b"} <= shown

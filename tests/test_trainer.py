@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import itertools
 
@@ -148,6 +149,40 @@ def test_sample_weights_weigh_the_items(as_dict):
     sample_weight = {"first": weights, "second": np.ones(4)} if as_dict else weights
     # mean over weights: 2 * (3 * (1 - 3) x2 + (2 - 5) x3) / 5
     np.testing.assert_allclose(linear_update(labels, sample_weight), [-6 / 5, -18 / 5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_several_outputs_learn_from_one_label(as_dataset):
+    labels = np.array([1.0, 3.0, MISSING, 2.0])
+    weights = np.array([1.0, 3.0, 1.0, 0.0])
+    tasks = [dataclasses.replace(mz.Task.regression("goal"), name=task.name) for task in LINEAR_TASKS]
+    trainers = [mz.Trainer(linear_model(), some) for some in (tasks, LINEAR_TASKS)]
+    logs = []
+    for trainer, names in zip(trainers, [("goal",), ("first", "second")], strict=True):
+        trainer.compile(keras.optimizers.SGD(0.1), **EAGER)
+        arguments = (X, dict.fromkeys(names, labels), dict.fromkeys(names, weights))
+        if as_dataset:
+            trainer.fit(tf.data.Dataset.from_tensors(arguments), verbose=0)
+        else:
+            trainer.fit(*arguments[:2], sample_weight=arguments[2], shuffle=False, verbose=0)
+        logs.append(trainer.evaluate(*arguments[:2], sample_weight=arguments[2], return_dict=True, verbose=0))
+    assert_same_weights(*trainers)
+    assert logs[0] == logs[1]
+    # outputs 1, 1 and 2, 2 of the weighted examples, 1 and 3: errors 0, -2 and 1, -1 by x; d = 2/4 ...
+    update = 1.0 - np.array(trainers[0].model.trainable_variables[0])[:, 0]
+    np.testing.assert_allclose(
+        update, 0.1 * np.array([2 * 1 * 1 * 2, 2 * 3 * -2 + 2 * 3 * -1 * 2]) / 4, rtol=1e-6
+    )
+
+
+def test_the_label_of_several_outputs_must_be_there():
+    tasks = [dataclasses.replace(mz.Task.regression("goal"), name=task.name) for task in LINEAR_TASKS]
+    trainer = mz.Trainer(linear_model(), tasks)
+    trainer.compile("sgd", **EAGER)
+    with pytest.raises(
+        ValueError, match=r"must have labels. Received tasks \['goal'\], but labels \['first'\]"
+    ):
+        trainer.fit(X, {"first": np.zeros(4)}, verbose=0)
 
 
 def test_regularization_counts_once_and_stays_outside_the_methods():

@@ -1,8 +1,8 @@
-"""What architectures share that refine each task's features with those of the others."""
+"""What architectures share that predict every task first, then refine its features with the others'."""
 
-from keras import layers
+from keras import layers, ops
 
-from mtl_zoo.heads import fit
+from mtl_zoo.features import match, pool
 
 
 def local(x, channels, name, activation=None):
@@ -12,34 +12,44 @@ def local(x, channels, name, activation=None):
     return layers.Dense(channels, activation=activation, name=f"{name}_dense")(x)
 
 
-def initial_prediction(x, task, name):
-    """Return logits of a task at every position of `x`, and the same as an output of the model."""
-    logits = layers.Dense(task.output_shape[-1], dtype="float32", name=f"{name}_logits")(x)
-    return logits, fit(logits, task, name)
-
-
-def distill(features, name):
-    """Refine each task's features by messages from all others, gated by its own features.
+def predict(x, task, name):
+    """Predict a task at every position.
 
     Args:
-        features: Dict from task names to tensors of one shape.
-        name: Part of the layers' names.
+        x: The task's features.
+        task: `Task`.
+        name: Name of the initial prediction.
 
     Returns:
-        Dict likewise: `x_k + sum_i sigmoid(W_k x_k) * (W_ki x_i)`, over the other tasks i.
+        Tuple of the features with the logits added, by way of another layer; and of what `all_outputs` needs.
     """
-    refined = {}
-    for task, x in features.items():
-        channels = x.shape[-1]
-        messages = [
-            local(other, channels, f"{task}_{name}_from_{source}")
-            for source, other in features.items()
-            if source != task
-        ]
-        if messages:
-            gate = local(x, channels, f"{task}_{name}_gate", "sigmoid")
-            total = layers.Add(name=f"{task}_{name}_sum")(messages) if len(messages) > 1 else messages[0]
-            gated = layers.Multiply(name=f"{task}_{name}_gated")([gate, total])
-            x = layers.Add(name=f"{task}_{name}_refined")([x, gated])
-        refined[task] = x
-    return refined
+    linear = layers.Dense(task.output_shape[-1], dtype="float32", name=f"{name}_logits")
+    back = local(linear(x), x.shape[-1], f"{name}_back")
+    return layers.Add(name=f"{name}_added")([x, back]), (task.name, linear, x)
+
+
+def all_outputs(finals, initial):
+    """Return the outputs of a model: final logits, and initial ones of their shapes.
+
+    Args:
+        finals: Dict from task names to logits.
+        initial: Dict from names of initial predictions to what `predict` returned for them.
+
+    Returns:
+        Dict of both.
+
+    Raises:
+        ValueError: If a task has the name of an initial prediction.
+    """
+    both = sorted(set(finals) & set(initial))
+    if both:
+        raise ValueError(f"No task may have the name of another's initial prediction. Received: tasks {both}")
+    outputs = {name: _logits(linear, x, finals[task], name) for name, (task, linear, x) in initial.items()}
+    return finals | outputs
+
+
+def _logits(linear, x, final, name):
+    """Return logits with the positions of the final ones."""
+    if len(final.shape) == 2:
+        return linear(pool(x, name))
+    return ops.cast(match(linear(x), final, name), "float32")

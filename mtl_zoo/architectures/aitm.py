@@ -12,7 +12,7 @@ from mtl_zoo.layers.information_transfer import InformationTransfer
 from mtl_zoo.validation import check_blueprint
 
 
-def aitm(inputs, tasks, encoder, head=default_head, calibration=0.6, shared_stages=None):
+def aitm(inputs, tasks, encoder, head=default_head, calibration=0.6, activation="relu", shared_stages=None):
     """Build a tower per task and transfer information along the chain of tasks.
 
     From the second task on, attention weighs the information that comes from the task before, through a
@@ -25,6 +25,7 @@ def aitm(inputs, tasks, encoder, head=default_head, calibration=0.6, shared_stag
         head: Function `(features, task) -> logits`. Defaults to `mtl_zoo.heads.head`.
         calibration: Strength of the penalty, in `model.losses`, on a binary task that is more probable than
             the binary task before it; 0 for events that do not need each other. Defaults to 0.6.
+        activation: Activation of the transferred information. Defaults to `"relu"`.
         shared_stages: Number of leading stages that the towers share, in the paper the embeddings. Defaults
             to `None`: none for one vector of floats, else one where there are several.
 
@@ -54,7 +55,7 @@ def aitm(inputs, tasks, encoder, head=default_head, calibration=0.6, shared_stag
     features = [pool(encode(x, stages, task.name), f"{task.name}_tower") for task in tasks]
     for index in range(1, len(tasks)):
         before, now = tasks[index - 1].name, tasks[index].name
-        transfer = layers.Dense(features[index].shape[-1], activation="relu", name=f"{before}_to_{now}")
+        transfer = layers.Dense(features[index].shape[-1], activation=activation, name=f"{before}_to_{now}")
         attention = InformationTransfer(name=f"{now}_transfer")
         features[index] = attention([transfer(features[index - 1]), features[index]])
     outputs = [head(features[index], task) for index, task in enumerate(tasks)]

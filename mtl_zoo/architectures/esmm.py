@@ -16,7 +16,7 @@ def esmm(inputs, tasks, encoder, head=default_head, shared_stages=None):
     Tower i gives the probability of event i given all events before it. The output of task i is the logit of
     the product of the first i towers' probabilities: that all these events happen. So each tower is trained
     on all examples, also where an earlier event did not happen: label every task for every example, 1 where
-    the event and all before it happened.
+    the event and all before it happened, else 0 (a purchase implies a click; no click, no purchase).
 
     Args:
         inputs: `keras.Input`, or the structure of inputs that the first stage takes.
@@ -49,6 +49,7 @@ def esmm(inputs, tasks, encoder, head=default_head, shared_stages=None):
     x, stages = stem(inputs, encoder, shared_stages)
     logits = [head(encode(x, stages, task.name), task) for task in tasks]
     outputs = {tasks[0].name: logits[0]}
-    for index, task in enumerate(tasks[1:], start=2):
-        outputs[task.name] = ChainOfProbabilities(name=f"{task.name}_chain")(logits[:index])
+    for before, task, conditional in zip(tasks, tasks[1:], logits[1:], strict=False):
+        chain = ChainOfProbabilities(name=f"{task.name}_chain")
+        outputs[task.name] = chain([outputs[before.name], conditional])
     return keras.Model(inputs, outputs, name="esmm")

@@ -40,8 +40,8 @@ def mtan(inputs, tasks, encoder, head=default_head, reduction=1):
 
     Note:
         The paper's masks come from the first convolution of a block and weigh the second; stages are opaque
-        here, so both are the stage's output. The paper's shared 3x3 convolution and pooling between modules is
-        an average over positions and a linear map per task.
+        here, so both are the stage's output. The paper's shared 3x3 convolution and pooling between modules
+        is an average over positions and a linear map per task.
     """
     check_blueprint(tasks, encoder)
     check_number("reduction", reduction)

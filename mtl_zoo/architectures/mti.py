@@ -3,35 +3,38 @@
 import keras
 from keras import layers
 
-from mtl_zoo.architectures._refinement import distill, initial_prediction, local
+from mtl_zoo.architectures._refinement import all_outputs, local, predict
 from mtl_zoo.features import current, match
 from mtl_zoo.heads import head as default_head
-from mtl_zoo.layers.excitation import Excitation
-from mtl_zoo.layers.task_attention import TaskAttention
+from mtl_zoo.layers.harmonization import Harmonization
+from mtl_zoo.layers.squeeze_excitation import SqueezeExcitation
 from mtl_zoo.validation import check_blueprint
 
 
-def mti(inputs, tasks, encoder, head=default_head):
+def mti(inputs, tasks, encoder, head=default_head, activation="relu"):
     """Build initial predictions at the scale of every stage, coarse to fine, and a distillation at each.
 
-    From the coarsest scale on, features of all tasks are propagated to the next finer one (feature
-    propagation module), where they help the initial predictions. At each scale the tasks' features are
-    refined by each other's, as in `padnet`; a head sees all scales of its task together. Made for maps; on
-    vectors and sequences the 3x3 convolutions are dense layers.
+    From the last stage to the first, features of all tasks are propagated to the next scale (feature
+    propagation module), where they help the initial predictions. At each scale the tasks' features and
+    initial logits are refined by each other's. A head sees all scales of its task together, brought to the
+    positions of the first. Made for maps; on vectors and sequences the 3x3 convolutions are dense layers.
 
     Args:
         inputs: `keras.Input`, or the structure of inputs that the first stage takes.
         tasks: Sequence of `Task`.
-        encoder: Sequence of stages with static shapes; those with as many axes as the last one are scales.
+        encoder: Sequence of stages with static shapes. Those with as many axes as the last one are scales: of
+            a convolutional network that ends in dense stages, these alone.
         head: Function `(features, task) -> logits`. Defaults to `mtl_zoo.heads.head`.
+        activation: Activation after the convolutions that make or propagate features. Defaults to `"relu"`.
 
     Returns:
         Functional `keras.Model` from `inputs` to `{task name: logits}` and `{task name}_initial_{scale}`, the
-        initial logits, with scale 1 the first stage's. Train these too (deep supervision) with
-        `mtl_zoo.auxiliary_tasks(model, tasks)`.
+        initial logits, in the shape of the final ones, with scale 1 the first. Train these too (deep
+        supervision) with `mtl_zoo.auxiliary_tasks(model, tasks)`.
 
     Raises:
-        ValueError: If there is no task or no stage, or two tasks share a name.
+        ValueError: If there is no task or no stage, two tasks share a name, or one has the name of another's
+            initial prediction.
 
     Example:
 
@@ -39,31 +42,32 @@ def mti(inputs, tasks, encoder, head=default_head):
     >>> model = mz.architectures.mti(keras.Input((8, 8, 3)), tasks, mz.encoders.convnet(4, 4))
     >>> list(model.output)[2:]
     ['part_initial_2', 'depth_initial_2', 'part_initial_1', 'depth_initial_1']
+    >>> trainer = mz.Trainer(model, [*tasks, *mz.auxiliary_tasks(model, tasks)])
 
     Reference:
         [Vandenhende et al., 2020](https://arxiv.org/abs/2001.06902)
 
     Note:
-        The paper supervises features alone; here the initial predictions are also fed back into the features
-        that are distilled, so that they train without their own labels too.
+        The paper distils features alone; here the initial logits are added to them by another layer, as in
+        `padnet`, so that they train without labels of their own too. One convolution stands for the paper's
+        residual blocks. Before the scales are concatenated, they are projected to the channels of the first.
     """
     check_blueprint(tasks, encoder)
-    outputs, propagated, refined = {}, {}, {task.name: [] for task in tasks}
+    initial, propagated, distilled = {}, {}, {task.name: [] for task in tasks}
     for scale, x in reversed(_scales(inputs, encoder)):
-        features = {task.name: _see(x, propagated.get(task.name), f"{task.name}_{scale}") for task in tasks}
-        predicted = {}
+        seen = {
+            task.name: _see(x, propagated.get(task.name), f"{task.name}_{scale}", activation)
+            for task in tasks
+        }
+        features = {}
         for task in tasks:
-            logits, outputs[f"{task.name}_initial_{scale}"] = initial_prediction(
-                features[task.name], task, f"{task.name}_initial_{scale}"
-            )
-            back = local(logits, x.shape[-1], f"{task.name}_{scale}_back")
-            predicted[task.name] = layers.Add(name=f"{task.name}_{scale}_predicted")([features[task.name], back])
-        for name, result in distill(predicted, f"{scale}_distilled").items():
-            refined[name].append(result)
-        if scale > 1:
-            propagated = _propagate(features, scale)
-    finals = {task.name: head(_together(refined[task.name], task.name), task) for task in tasks}
-    return keras.Model(inputs, finals | outputs, name="mti")
+            name = f"{task.name}_initial_{scale}"
+            features[task.name], initial[name] = predict(seen[task.name], task, name)
+        for task in tasks:
+            distilled[task.name].append(_distill(features, task.name, f"{task.name}_{scale}"))
+        propagated = _propagate(seen, scale, activation) if scale > 1 else {}
+    finals = {task.name: head(_together(distilled[task.name], task.name), task) for task in tasks}
+    return keras.Model(inputs, all_outputs(finals, initial), name="mti")
 
 
 def _scales(inputs, encoder):
@@ -76,36 +80,47 @@ def _scales(inputs, encoder):
     return list(enumerate(alike, start=1))
 
 
-def _see(x, propagated, name):
+def _see(x, propagated, name, activation):
     """Return a task's features of a scale, given the shared ones and its own of the coarser scale."""
+    channels = x.shape[-1]
     if propagated is not None:
-        finer = match(propagated, x, f"{name}_finer")
-        x = layers.Concatenate(name=f"{name}_seen")([x, finer])
-    channels = x.shape[-1] if propagated is None else finer.shape[-1]
-    return local(x, channels, f"{name}_features", "relu")
+        x = layers.Concatenate(name=f"{name}_seen")([x, match(propagated, x, f"{name}_coarser")])
+    return local(x, channels, f"{name}_features", activation)
 
 
-def _propagate(features, scale):
-    """Return each task's features with what the others know: the feature propagation module."""
+def _distill(features, name, prefix):
+    """Return `x_k + sum_i sigmoid(G_ki x_i) * (W_ki x_i)` of task k, over the other tasks i."""
+    messages = [features[name]]
+    for source, x in features.items():
+        if source != name:
+            gate = local(x, x.shape[-1], f"{prefix}_gate_{source}", "sigmoid")
+            message = local(x, x.shape[-1], f"{prefix}_from_{source}")
+            messages.append(layers.Multiply(name=f"{prefix}_gated_{source}")([gate, message]))
+    return layers.Add(name=f"{prefix}_distilled")(messages) if len(messages) > 1 else messages[0]
+
+
+def _propagate(features, scale, activation):
+    """Return each task's features with what all know together: the feature propagation module."""
     if len(features) == 1:
         return features
-    together = layers.Concatenate(name=f"propagation_{scale}")(list(features.values()))
-    channels = next(iter(features.values())).shape[-1]
-    scores = [local(together, channels, f"{name}_{scale}_score", "relu") for name in features]
-    masked = TaskAttention(name=f"propagation_{scale}_attention")([*scores, *features.values()])
-    shared = layers.Concatenate(name=f"propagation_{scale}_masked")(masked)
-    return {name: _add_shared(x, shared, f"{name}_{scale}") for name, x in features.items()}
+    name = f"shared_{scale}_propagation"
+    together = layers.Concatenate(name=f"{name}_together")(list(features.values()))
+    channels = together.shape[-1]
+    hidden = local(together, max(channels // 4, 1), f"{name}_hidden", activation)
+    scores = layers.Dense(channels, name=f"{name}_scores")(hidden)
+    chosen = Harmonization(len(features), name=f"{name}_chosen")([scores, together])
+    shared = local(chosen, channels // len(features), f"{name}_reduced", activation)
+    return {task: _receive(x, shared, f"{task}_{scale}") for task, x in features.items()}
 
 
-def _add_shared(x, shared, name):
-    """Add the shared features, channels gated by squeeze and excitation."""
-    shared = local(shared, x.shape[-1], f"{name}_shared")
-    excited = Excitation(name=f"{name}_excitation")(shared)
+def _receive(x, shared, name):
+    """Add to a task's features the shared ones, gated by channel."""
+    excited = SqueezeExcitation(name=f"{name}_excited")(shared)
     return layers.Add(name=f"{name}_propagated")([x, excited])
 
 
 def _together(scales, name):
-    """Return all scales of a task, brought to the finest."""
-    finest = scales[-1]
-    matched = [match(x, finest, f"{name}_all_{index}") for index, x in enumerate(scales)]
-    return layers.Concatenate(name=f"{name}_all")(matched) if len(matched) > 1 else finest
+    """Return all scales of a task, brought to the first."""
+    first = scales[-1]
+    matched = [match(x, first, f"{name}_all_{index}") for index, x in enumerate(scales)]
+    return layers.Concatenate(name=f"{name}_all")(matched) if len(matched) > 1 else first

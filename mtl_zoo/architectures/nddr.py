@@ -10,9 +10,7 @@ from mtl_zoo.layers.nddr import NDDR
 from mtl_zoo.validation import check_blueprint
 
 
-def nddr(
-    inputs, tasks, encoder, head=default_head, diagonal=0.9, normalization="batch", activation="relu"
-):
+def nddr(inputs, tasks, encoder, head=default_head, diagonal=0.9, normalization="batch", activation="relu"):
     """Build a tower per task that after every stage sees the channels of all, reduced to as many as it has.
 
     Args:
@@ -41,8 +39,8 @@ def nddr(
         [Gao et al., 2019](https://arxiv.org/abs/1801.08297)
 
     Note:
-        The paper starts from trained single-task networks and adds shortcuts from all stages to the last; here
-        all is trained at once, and a head sees the last stage.
+        The paper starts from trained single-task networks and adds shortcuts from all stages to the last;
+        here all is trained at once, and a head sees the last stage.
     """
     check_blueprint(tasks, encoder)
     if normalization is not None and normalization not in NORMALIZATIONS:

@@ -91,7 +91,8 @@ def extract(x, names, levels, num_shared_experts, num_task_experts):
     for level, stages in enumerate(levels, start=1):
         common = make_experts(shared, stages, f"shared_expert_{level}", num_shared_experts)
         experts = {
-            name: make_experts(own[name], stages, f"{name}_expert_{level}", num_task_experts) for name in names
+            name: make_experts(own[name], stages, f"{name}_expert_{level}", num_task_experts)
+            for name in names
         }
         if level < len(levels):
             everyone = [*common, *itertools.chain(*experts.values())]

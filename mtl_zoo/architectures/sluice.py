@@ -33,8 +33,8 @@ def sluice(inputs, tasks, encoder, head=default_head, num_subspaces=2, orthogona
 
     >>> tasks = [mz.Task.binary("click"), mz.Task.regression("price")]
     >>> model = mz.architectures.sluice(keras.Input((8,)), tasks, mz.encoders.mlp(16, 8))
-    >>> model.get_layer("sluice_1").kernel.shape.as_list(), model.get_layer("click_stages").kernel.shape.as_list()
-    ([4, 4], [2])
+    >>> [model.get_layer(name).kernel.shape.as_list() for name in ("sluice_1", "click_stages")]
+    [[4, 4], [2]]
 
     Reference:
         [Ruder et al., 2019](https://arxiv.org/abs/1705.08142)
@@ -53,7 +53,9 @@ def sluice(inputs, tasks, encoder, head=default_head, num_subspaces=2, orthogona
         parts = 1 if current(towers[0]).shape[-1] % num_subspaces else num_subspaces
         towers = mix_towers(Sluice(parts, orthogonality, name=f"sluice_{index}"), towers)
         stages.append([current(x) for x in towers])
-    outputs = {task.name: head(_mix(x, task), task) for x, task in zip(zip(*stages, strict=True), tasks, strict=True)}
+    outputs = {
+        task.name: head(_mix(x, task), task) for x, task in zip(zip(*stages, strict=True), tasks, strict=True)
+    }
     return keras.Model(inputs, outputs, name="sluice")
 
 

@@ -7,7 +7,7 @@ import sys
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 SHARING = ("copied", "shared", "frozen")
 
@@ -15,97 +15,156 @@ SHARING = ("copied", "shared", "frozen")
 def pretrained(name, input_shape, weights="imagenet", cut=None, sharing="copied", arguments=None):
     """Return the stages of a network of `keras.applications`, without its classifier.
 
-    The first stage takes pixels from 0 to 255 and contains the network's own preprocessing.
+    Inputs are RGB pixels from 0 to 255; the first stage begins with the network's own `preprocess_input`.
 
     Args:
         name: Name of the function in `keras.applications`, such as `"MobileNetV2"`.
         input_shape: Tuple of height, width and channels, of which there are 3.
-        weights: `"imagenet"` (downloaded by Keras once), a path of weights, or `None` for random ones.
-            Defaults to `"imagenet"`.
-        cut: Names of layers after which a stage ends; everything must pass through each of them. Defaults to
-            `None`: the last such layers before the resolution halves.
-        sharing: `"copied"`: every call of a stage trains a copy of its own, which starts from the weights;
-            `"shared"`: all calls of a stage train the same layers; `"frozen"`: copies that do not train.
-            Defaults to `"copied"`.
+        weights: `"imagenet"` (downloaded by Keras once), the path of a weights file, or `None` for random
+            ones. Defaults to `"imagenet"`.
+        cut: Names of layers after which a stage ends, as a list or with commas between them; everything must
+            pass through each of them. Defaults to `None`: the last such layers before the resolution halves.
+        sharing: `"copied"`: every call of a stage makes a copy of its own, which starts from the weights;
+            `"shared"`: all calls of a stage use the same layers, in all models made with it;
+            `"frozen"`: copies that do not train, always in inference mode. Defaults to `"copied"`.
         arguments: Dict of further arguments of the function, such as `{"alpha": 0.5}`. Defaults to none.
 
     Returns:
-        List of stages, of which a slice is an encoder too.
+        List of stages. Each applies one nested model, `"{name}_network"`.
 
     Raises:
-        ValueError: If there is no such network, sharing or layer, or a layer cannot be cut at.
+        ValueError: If there is no such network, way of sharing or layer, the size is open, or a branch
+            leads past the end of a stage.
 
     Example:
 
     >>> encoder = pretrained("MobileNet", (32, 32, 3), weights=None, arguments={"alpha": 0.25})
     >>> len(encoder), mz.encoders.encode(keras.Input((32, 32, 3)), encoder[:2], "shared").shape
-    (5, (None, 9, 9, 32))
+    (5, (None, 8, 8, 32))
 
     Note:
-        Copies of given weights are equal at first. Experts of `mmoe` and its like then part only through the
-        gates, which weigh their gradients differently; share the early stages and let the experts be stages
-        of their own: `[*pretrained(...), *mlp(64)]`. Random weights (`None`) are drawn anew for every copy.
+        Copies of given weights are equal at first; random ones (`None`) are drawn anew for every copy. Among
+        equal experts (`architectures.mmoe` and its like) no choice matters, so gates have no gradient in the
+        first step, and experts part only as far as their gates differ. Better let experts be random stages on
+        a pretrained stem: `encoder=[*pretrained(...), *mlp(64)]`, and `shared_stages` the number of
+        pretrained stages.
+
+    Note:
+        `"shared"` ties what an architecture takes for separate towers: `single_task` then shares its stages
+        between tasks, `soft_sharing` has nothing to draw together there, and all experts are one. Batch
+        normalization counts every tower's batch.
     """
     if sharing not in SHARING:
         raise ValueError(f"`sharing` must be one of {SHARING}. Received: sharing={sharing!r}")
+    if len(input_shape) != 3 or None in input_shape or input_shape[-1] != 3:
+        raise ValueError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape}")
     function = _function(name)
     network = function(
         include_top=False, weights=weights, input_shape=tuple(input_shape), **(arguments or {})
     )
-    ends = [*_cuts(network, cut), network.output]
-    pieces = [keras.Model(a, b) for a, b in zip([network.input, *ends[:-1]], ends, strict=True)]
-    stages = [functools.partial(_stage, piece=x, sharing=sharing, redraw=weights is None) for x in pieces]
-    stages[0] = functools.partial(_first_stage, stage=stages[0], function=function)
-    return stages
+    stages = [
+        functools.partial(_stage, piece=piece, sharing=sharing, redraw=weights is None)
+        for piece in _pieces(network, cut, sharing)
+    ]
+    return [functools.partial(_first_stage, stage=stages[0], function=function), *stages[1:]]
 
 
 def _function(name):
     """Return the function of `keras.applications`."""
-    networks = {key: x for key, x in vars(keras.applications).items() if inspect.isfunction(x)}
-    if name not in networks:
-        raise ValueError(f"`name` must be one of {sorted(networks)}. Received: name={name!r}")
-    return networks[name]
+    functions = {key: x for key, x in vars(keras.applications).items() if inspect.isfunction(x)}
+    if name not in functions:
+        raise ValueError(f"`name` must be one of {sorted(functions)}. Received: name={name!r}")
+    return functions[name]
 
 
-def _cuts(network, names):
-    """Return the tensors at which the network is cut, without its end."""
-    valid = {layer.name: layer.output for layer in _gateways(network)}
-    if names is not None:
-        wrong = [name for name in names if name not in valid]
-        if wrong:
-            raise ValueError(
-                f"`cut` must name layers through which everything passes. Received: {wrong}, "
-                f"but there are {list(valid)}"
-            )
-        return [valid[name] for name in names]
-    maps = [x for x in [*valid.values(), network.output] if len(x.shape) == 4]
-    return [x for x, after in itertools.pairwise(maps) if after.shape[1] <= 0.6 * x.shape[1]]
+def _pieces(network, cut, sharing):
+    """Return the models between one cut and the next."""
+    cuts = _halvings(network) if cut is None else _named(network, cut)
+    tensors = [network.input, *map(_output, cuts), network.output]
+    pieces = [keras.Model(start, end) for start, end in itertools.pairwise(tensors)]
+    if sharing != "shared":
+        return pieces
+    return [
+        _copy(piece, f"{network.name}_{index}", redraw=False) for index, piece in enumerate(pieces, start=1)
+    ]
+
+
+def _named(network, names):
+    """Return the layers of these names, in the network's order."""
+    names = names.split(",") if isinstance(names, str) else names
+    valid = {operation.name: operation for operation in _gateways(network)[:-1]}
+    wrong = [name for name in names if name not in valid]
+    if wrong:
+        raise ValueError(
+            "`cut` must name inner layers through which everything passes, which are "
+            f"{list(valid)}. Received: {wrong}"
+        )
+    return [operation for name, operation in valid.items() if name in names]
+
+
+def _halvings(network):
+    """Return the last layers before each halving of the sides, such that every stage has weights to train."""
+    counts = itertools.accumulate(len(_trainable(operation)) for operation in network.operations)
+    trained = dict(zip(network.operations, counts, strict=True))
+    maps = [x for x in _gateways(network) if len(_output(x).shape) == 4]
+    maps = [x for x in maps if not isinstance(x, layers.ZeroPadding2D)]  # belongs to the convolution after it
+    ends = [x for x, after in itertools.pairwise(maps) if _is_half(_side(after), _side(x))]
+    ends = {trained[x]: x for x in ends}
+    return [x for count, x in ends.items() if 0 < count < len(network.trainable_variables)]
+
+
+def _trainable(operation):
+    return getattr(operation, "trainable_variables", [])
+
+
+def _side(operation):
+    return max(_output(operation).shape[1:3])
+
+
+def _is_half(side, before):
+    """Return whether a side is at most half of another, rounded up."""
+    return side < before and 2 * side <= before + 1
 
 
 def _gateways(network):
-    """Return the inner layers through which everything passes, in order."""
-    order = {id(layer): index for index, layer in enumerate(network.layers)}
-    last_use = list(range(len(order)))
-    for layer in network.layers:
-        for node in layer._inbound_nodes:
-            for parent in node.parent_nodes:
-                if id(parent.operation) in order:
-                    source = order[id(parent.operation)]
-                    last_use[source] = max(last_use[source], order[id(layer)])
-    reach = np.maximum.accumulate([0, *last_use[:-1]])
-    found = [layer for index, layer in enumerate(network.layers) if reach[index] <= index]
-    return [layer for layer in found if not isinstance(layer, layers.InputLayer) and layer is not network.layers[-1]]
+    """Return the operations through which everything passes, in order, from after the input to the output."""
+    order = {operation: index for index, operation in enumerate(network.operations)}
+    last_use = [0] * len(order)
+    for operation, index in order.items():
+        for parent in operation._inbound_nodes[0].parent_nodes:
+            last_use[order[parent.operation]] = index
+    passed_by = itertools.accumulate([0, *last_use], max)
+    return [x for (x, index), last in zip(order.items(), passed_by, strict=False) if last == index][1:]
+
+
+def _output(operation):
+    """Return the tensor that an operation adds to the graph (`output` of a nested model is another)."""
+    return operation._inbound_nodes[0].output_tensors[0]
+
+
+def _copy(piece, name, redraw):
+    """Return a model with layers of its own, in the precision of now, whose names start with `name`."""
+
+    def rename(operation):
+        config = {**operation.get_config(), "name": f"{name}_{operation.name}"}
+        if isinstance(operation, layers.Layer):
+            config["dtype"] = keras.config.dtype_policy()
+        return type(operation).from_config(config)
+
+    clone = keras.models.clone_model(piece, clone_function=rename, recursive=True)
+    if not redraw:
+        clone.set_weights(piece.get_weights())
+    return keras.Model(clone.input, clone.output, name=f"{name}_network")
 
 
 def _stage(x, name, piece, sharing, redraw):
     if sharing == "shared":
         return piece(x)
-    copy = keras.models.clone_model(piece)
-    copy.name = f"{name}_network"
-    if not redraw:
-        copy.set_weights(piece.get_weights())
-    copy.trainable = sharing != "frozen"
-    return copy(x)
+    copy = _copy(piece, name, redraw)
+    if sharing == "copied":
+        return copy(x)
+    copy.trainable = False
+    return copy(x, training=False)
 
 
 def _first_stage(x, name, stage, function):
@@ -113,14 +172,14 @@ def _first_stage(x, name, stage, function):
 
 
 def _preprocess(x, name, function):
-    """Apply the network's own preprocessing, which is an affine map of the channels, to pixels."""
+    """Apply the network's own preprocessing of pixels: channels reversed or not, scaled and shifted."""
     preprocess = sys.modules[function.__module__].preprocess_input
-    probes = np.concatenate([np.zeros((1, 3)), np.eye(3)]).reshape(4, 1, 1, 3).astype("float32")
-    answers = np.asarray(preprocess(probes.copy(), data_format="channels_last"), "float64").reshape(4, 3)
-    offset, matrix = answers[0], answers[1:] - answers[0]
-    if np.allclose(matrix, np.eye(3)) and not offset.any():
+    probes = np.concatenate([np.zeros((1, 3)), 255.0 * np.eye(3)]).reshape(4, 1, 1, 3)
+    shift, *answers = np.reshape(preprocess(probes, data_format="channels_last"), (4, 3))
+    matrix = (answers - shift) / 255.0
+    if matrix[0, 0] == 0:
+        x, matrix = ops.flip(x, axis=-1), matrix[::-1]
+    scale = np.diag(matrix)
+    if np.all(scale == 1) and not np.any(shift):
         return x
-    layer = layers.Dense(3, trainable=False, dtype="float32", name=f"{name}_preprocess")
-    x = layer(x)
-    layer.set_weights([matrix, offset])
-    return x
+    return layers.Rescaling(scale.tolist(), shift.tolist(), dtype="float32", name=f"{name}_preprocess")(x)

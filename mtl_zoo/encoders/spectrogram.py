@@ -57,7 +57,9 @@ def _stage(x, name, convolve, options):
 
 def log_mel(x, name, **options):
     """Return the normalized log-mel energies `[batch, time, band, 1]` of waveforms `[batch, samples]`."""
-    mel = layers.MelSpectrogram(power_to_db=False, min_freq=20.0, dtype="float32", name=f"{name}_mel", **options)
+    mel = layers.MelSpectrogram(
+        power_to_db=False, min_freq=20.0, dtype="float32", name=f"{name}_mel", **options
+    )
     energies = ops.log(layers.Permute((2, 1), name=f"{name}_time_first")(mel(x)) + 1e-6)
     norm = layers.LayerNormalization((1, 2), center=False, scale=False, name=f"{name}_mel_norm")
     return ops.expand_dims(norm(energies), axis=-1)

@@ -35,12 +35,12 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
         dropout: Fraction of units dropped after each dense stage in training. Defaults to 0.
 
     Returns:
-        List of `1 + len(units)` stages, the first from a dict of columns `[batch]` or `[batch, 1]` to a vector:
-        the numbers, then the categories, each in the order of the data.
+        List of `1 + len(units)` stages, the first from a dict of columns `[batch]` or `[batch, 1]` to a
+        vector: the numbers, then the categories, each in the order of the data.
 
     Raises:
-        ValueError: If there is no row, the batches or the inputs have other columns than the data, or a column
-            has another shape, mixes or lacks strings, or holds infinite numbers or neither numbers nor strings.
+        ValueError: If there is no row, a batch or the inputs have other columns than the first batch, or a
+            column has another shape, infinite numbers, or what is neither a number nor a string.
 
     Example:
 
@@ -51,9 +51,9 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
     Note:
         All categories that `data` lacks share one vector. It learns only where training has examples of them.
 
-        Keras' lookups of categories do not compile with XLA: with `jit_compile="auto"` a model that has one
-        trains without XLA, and `jit_compile=True` fails. A table of numbers alone compiles. Keras' `fit` takes
-        strings from a `tf.data.Dataset`, not from NumPy arrays.
+        Keras' lookups of categories do not compile with XLA: a model that has one trains without it, with
+        `jit_compile=True` after a warning. A table of numbers alone compiles. Keras' `fit` takes strings from
+        a `tf.data.Dataset`, not from NumPy arrays.
     """
     columns = _adapt(data)
     first = functools.partial(_stage, columns=columns, embedding_dim=embedding_dim)

@@ -23,7 +23,7 @@ def transformer(
         num_heads: Number of attention heads. Defaults to 4.
         feed_forward: Units inside a block's dense part. Defaults to `None`: four times the width.
         dropout: Fraction of units dropped in training, in attention and after each part. Defaults to 0.
-        max_length: Largest length of a sequence. Defaults to `None`: that of the inputs, which is then static.
+        max_length: Largest length of a sequence. Defaults to `None`: that of the inputs, then static.
 
     Returns:
         List of `1 + depth` stages, the first from tokens `[batch, length]`, all to `[batch, length, width]`.

@@ -34,6 +34,7 @@ class Calibrator(keras.layers.Layer):
     def __init__(self, strength=0.6, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.strength = strength
+        self.supports_masking = True
 
     def call(self, logits):
         """Return the later logits; add the penalty."""

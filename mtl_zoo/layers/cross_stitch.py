@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtl_zoo.layers._mixing import add_constant_weight, check_same_shape, mixing_matrix
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class CrossStitch(keras.layers.Layer):
@@ -43,17 +45,10 @@ class CrossStitch(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        if len({tuple(shape) for shape in input_shape}) > 1:
-            raise ValueError(f"All towers must have the same shape. Received: {input_shape}")
-        num_towers = len(input_shape)
-        matrix = np.full((num_towers, num_towers), (1.0 - self.diagonal) / max(num_towers - 1, 1))
-        np.fill_diagonal(matrix, self.diagonal if num_towers > 1 else 1.0)
-        kernel = np.repeat(matrix[:, :, None], input_shape[0][-1] if self.per_channel else 1, axis=2)
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=kernel.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(kernel, dtype),
-        )
+        check_same_shape(input_shape)
+        matrix = mixing_matrix(len(input_shape), self.diagonal)
+        channels = input_shape[0][-1] if self.per_channel else 1
+        self.kernel = add_constant_weight(self, "kernel", np.repeat(matrix[:, :, None], channels, axis=2))
 
     def call(self, towers):
         stacked = ops.stack(towers, axis=0)

@@ -48,9 +48,7 @@ class DSelectKGate(keras.layers.Layer):
         expert. Here code c belongs to expert `c % num_experts`, so that there are none.
     """
 
-    def __init__(
-        self, num_experts, num_selected=2, gamma=1.0, entropy=1e-3, per_example=False, **kwargs
-    ):
+    def __init__(self, num_experts, num_selected=2, gamma=1.0, entropy=1e-3, per_example=False, **kwargs):
         super().__init__(**kwargs)
         _check(num_experts, num_selected, gamma, entropy)
         self.num_experts = num_experts
@@ -117,6 +115,5 @@ def _check(num_experts, num_selected, gamma, entropy):
         )
     if not gamma > 0 or not entropy >= 0:
         raise ValueError(
-            "`gamma` must be positive and `entropy` not negative. "
-            f"Received: gamma={gamma}, entropy={entropy}"
+            f"`gamma` must be positive and `entropy` not negative. Received: gamma={gamma}, entropy={entropy}"
         )

@@ -29,6 +29,10 @@ class InformationTransfer(keras.layers.Layer):
         [Xi et al., 2021](https://arxiv.org/abs/2105.08489)
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def build(self, input_shape):
         """Create the linear maps."""
         if len({tuple(shape) for shape in input_shape}) > 1:

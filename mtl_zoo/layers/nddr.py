@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtl_zoo.layers._mixing import add_constant_weight, check_same_shape, mixing_matrix
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class NDDR(keras.layers.Layer):
@@ -41,17 +43,10 @@ class NDDR(keras.layers.Layer):
 
     def build(self, input_shape):
         """Create the kernel `[T, T * channels, channels]`."""
-        if len({tuple(shape) for shape in input_shape}) > 1:
-            raise ValueError(f"All towers must have the same shape. Received: {input_shape}")
-        num_towers, channels = len(input_shape), input_shape[0][-1]
-        weights = np.full((num_towers, num_towers), (1.0 - self.diagonal) / max(num_towers - 1, 1))
-        np.fill_diagonal(weights, self.diagonal if num_towers > 1 else 1.0)
-        kernel = np.stack([np.kron(row[:, np.newaxis], np.eye(channels)) for row in weights])
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=kernel.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(kernel, dtype),
-        )
+        check_same_shape(input_shape)
+        weights, channels = mixing_matrix(len(input_shape), self.diagonal), np.eye(input_shape[0][-1])
+        kernel = np.stack([np.kron(row[:, np.newaxis], channels) for row in weights])
+        self.kernel = add_constant_weight(self, "kernel", kernel)
 
     def call(self, towers):
         """Return the reduced features of each tower."""

@@ -3,16 +3,17 @@
 import itertools
 
 import keras
-import numpy as np
 from keras import ops
+
+from mtl_zoo.layers._mixing import add_constant_weight, check_same_shape, mixing_matrix
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class Sluice(keras.layers.Layer):
     """Mixes subspaces of the activations of T towers: `y_a = sum_b kernel[a, b] * x_b`.
 
-    The channels of every tower are cut into `num_subspaces` parts of one size. The kernel starts at `diagonal`
-    for a subspace itself, with `1 - diagonal` shared evenly among all others.
+    The channels of every tower are cut into `num_subspaces` parts of one size. The kernel starts at
+    `diagonal` for a subspace itself, with `1 - diagonal` shared evenly among all others.
 
     Args:
         num_subspaces: Number of parts, which must divide the channels. Defaults to 2.
@@ -54,21 +55,14 @@ class Sluice(keras.layers.Layer):
 
     def build(self, input_shape):
         """Create the kernel `[T * num_subspaces, T * num_subspaces]`."""
-        if len({tuple(shape) for shape in input_shape}) > 1:
-            raise ValueError(f"All towers must have the same shape. Received: {input_shape}")
+        check_same_shape(input_shape)
         if input_shape[0][-1] % self.num_subspaces:
             raise ValueError(
                 "The number of subspaces must divide the channels. "
                 f"Received: num_subspaces={self.num_subspaces}, {input_shape[0][-1]} channels"
             )
-        size = len(input_shape) * self.num_subspaces
-        kernel = np.full((size, size), (1.0 - self.diagonal) / max(size - 1, 1))
-        np.fill_diagonal(kernel, self.diagonal if size > 1 else 1.0)
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=kernel.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(kernel, dtype),
-        )
+        matrix = mixing_matrix(len(input_shape) * self.num_subspaces, self.diagonal)
+        self.kernel = add_constant_weight(self, "kernel", matrix)
 
     def call(self, towers):
         """Return the mixed towers; add the penalty."""

@@ -2,7 +2,8 @@
 
 import keras
 import numpy as np
-from keras import ops
+
+from mtl_zoo.layers._mixing import add_constant_weight
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -36,11 +37,7 @@ class StageMixture(keras.layers.Layer):
         """Create a weight per stage."""
         others = len(input_shape) - 1
         kernel = np.array([(1.0 - self.last) / others] * others + [self.last]) if others else np.ones(1)
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=kernel.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(kernel, dtype),
-        )
+        self.kernel = add_constant_weight(self, "kernel", kernel)
 
     def call(self, stages):
         """Return the weighted sum."""

@@ -14,8 +14,8 @@ def test_contract():
 
 
 def test_parameter_counts():
-    # Three nodes in each of two stages (4 and 3 units); logits of 3 children over 3 parents after each stage, and
-    # a count of the steps.
+    # Three nodes in each of two stages (4 and 3 units); logits of 3 children over 3 parents after each stage,
+    # and a count of the steps.
     nodes = 3 * ((5 * 4 + 4) + (4 * 3 + 3))
     heads = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)
     assert build(branching).count_params() == nodes + 2 * (3 * 3 + 1) + heads
@@ -49,5 +49,7 @@ def test_the_number_of_branches_is_free():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`num_branches` must be an integer of at least 1. Received: num_branches=0"):
+    with pytest.raises(
+        ValueError, match=r"`num_branches` must be an integer of at least 1. Received: num_branches=0"
+    ):
         branching(keras.Input((5,)), TASKS, mlp(3), num_branches=0)

@@ -29,7 +29,12 @@ def test_values_by_hand():
     model = build(cgc)
     x, _ = batch()
     for task in TASKS:
-        prefixes = [f"{task.name}_expert_1_1", f"{task.name}_expert_1_2", "shared_expert_1_1", "shared_expert_1_2"]
+        prefixes = [
+            f"{task.name}_expert_1_1",
+            f"{task.name}_expert_1_2",
+            "shared_expert_1_1",
+            "shared_expert_1_2",
+        ]
         experts = np.stack([forward(model, x, prefix) for prefix in prefixes], axis=1)
         scores = np.exp(x @ model.get_layer(f"{task.name}_1_gate").kernel)
         features = np.einsum("be,bef->bf", scores / scores.sum(axis=1, keepdims=True), experts)
@@ -40,5 +45,5 @@ def test_values_by_hand():
 
 @pytest.mark.parametrize("name", ["num_shared_experts", "num_task_experts"])
 def test_errors(name):
-    with pytest.raises(ValueError, match=f"`{name}` must be an integer of at least 1. Received: {name}=0"):
+    with pytest.raises(ValueError, match=rf"`{name}` must be an integer of at least 1. Received: {name}=0"):
         cgc(keras.Input((5,)), TASKS, mlp(3), **{name: 0})

@@ -47,7 +47,9 @@ ENCODERS = {
     "tabular": (rows, lambda x: mz.encoders.tabular(x, 4, activation="tanh")),
     "pretrained": (
         photographs,
-        lambda x: mz.encoders.pretrained("MobileNet", (32, 32, 3), weights=None, arguments={"alpha": 0.25})[:2],
+        lambda x: mz.encoders.pretrained("MobileNet", (32, 32, 3), weights=None, arguments={"alpha": 0.25})[
+            :2
+        ],
     ),
 }
 COMBINATIONS = list(itertools.product(ARCHITECTURES, ENCODERS))
@@ -92,9 +94,12 @@ def test_trains_saves_and_exports(combination, tmp_path):
 def check_eager_steps(architecture, model, tasks, x, labels):
     """Check that one step with each method and space moves every variable."""
     start = model.get_weights()
-    for aggregator, space in [(None, "shared"), *itertools.product([mz.aggregators.PCGrad], mz.trainer.SPACES)]:
+    for aggregator, space in [
+        (None, "shared"),
+        *itertools.product([mz.aggregators.PCGrad], mz.trainer.SPACES),
+    ]:
         if architecture in UNSHARED and space == "representation":
-            with pytest.raises(ValueError, match="tensors that several tasks share"):
+            with pytest.raises(ValueError, match=r"tensors that several tasks share"):
                 trainer(model, tasks, aggregator, space)
             continue
         model.set_weights(start)

@@ -12,7 +12,8 @@ def test_contract():
 
 
 def test_parameter_counts():
-    # Four experts (4, 3) on 5 inputs; per task a gate without bias and a head for 3 classes, 1 logit, 2 numbers.
+    # Four experts (4, 3) on 5 inputs; per task a gate without bias and a head for 3 classes, 1 logit or 2
+    # numbers.
     experts = 4 * ((5 * 4 + 4) + (4 * 3 + 3))
     gates = 3 * 5 * 4
     heads = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)
@@ -60,15 +61,19 @@ def forward(model, x, prefix):
 def test_images_pass_a_shared_stage_before_the_gates():
     model = build(mmoe, "resnet")
     assert model.get_layer("digit_gate").kernel.shape == (2, 4)  # channels of the first stage, averaged
-    assert {names == {"digit", "odd", "size"} for path, names in reach(model, "resnet").items() if "shared" in path}
+    assert {
+        names == {"digit", "odd", "size"}
+        for path, names in reach(model, "resnet").items()
+        if "shared" in path
+    }
 
 
 @pytest.mark.parametrize("number", [1, 2.5, "3"])
 def test_errors(number):
-    with pytest.raises(ValueError, match="`num_experts` must be an integer of at least 2. Received"):
+    with pytest.raises(ValueError, match=r"`num_experts` must be an integer of at least 2. Received"):
         mmoe(keras.Input((5,)), TASKS, mlp(3), num_experts=number)
 
 
 def test_too_many_shared_stages():
-    with pytest.raises(ValueError, match="must leave at least one of the encoder's 1 stages"):
+    with pytest.raises(ValueError, match=r"must leave at least one of the encoder's 1 stages"):
         mmoe(keras.Input((5,)), TASKS, mlp(3), shared_stages=1)

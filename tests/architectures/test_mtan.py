@@ -15,8 +15,8 @@ def test_contract():
 
 
 def test_parameter_counts():
-    # A shared encoder (4, 3) on 5 inputs. Per task, two maps without bias and two batch normalizations in each
-    # module; the second one also sees the first, projected from 4 to 3 channels.
+    # A shared encoder (4, 3) on 5 inputs. Per task, two maps without bias and two batch normalizations in
+    # each module; the second one also sees the first, projected from 4 to 3 channels.
     shared = (5 * 4 + 4) + (4 * 3 + 3)
     first = (4 * 4 + 4 * 4) + (4 * 4 + 4 * 4)
     second = 4 * 3 + (6 * 3 + 4 * 3) + (3 * 3 + 4 * 3)
@@ -72,5 +72,7 @@ def test_reduction_narrows_the_modules():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`reduction` must be an integer of at least 1. Received: reduction=0"):
+    with pytest.raises(
+        ValueError, match=r"`reduction` must be an integer of at least 1. Received: reduction=0"
+    ):
         mtan(keras.Input((5,)), TASKS, mlp(4), reduction=0)

@@ -18,8 +18,8 @@ def test_contract_without_normalization():
 
 
 def test_parameter_counts():
-    # Towers (4, 3) on 5 inputs; after each stage a reduction from 3 * 4 (3 * 3) to 4 (3) channels per task, and
-    # 4 numbers per channel of batch normalization.
+    # Towers (4, 3) on 5 inputs; after each stage a reduction from 3 * 4 (3 * 3) to 4 (3) channels per task,
+    # and 4 numbers per channel of batch normalization.
     towers = 3 * ((5 * 4 + 4) + (4 * 3 + 3))
     fusion = 3 * (12 * 4 + 4 * 4) + 3 * (9 * 3 + 4 * 3)
     heads = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)
@@ -45,5 +45,7 @@ def test_reductions_to_the_own_channels_make_separate_networks():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`normalization` must be one of .* or None. Received: normalization='x'"):
+    with pytest.raises(
+        ValueError, match=r"`normalization` must be one of .* or None. Received: normalization='x'"
+    ):
         nddr(keras.Input((5,)), TASKS, mlp(4), normalization="x")

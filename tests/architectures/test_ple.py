@@ -14,8 +14,8 @@ def test_contract():
 
 
 def test_parameter_counts():
-    # Level 1: 2 + 3 * 2 experts of 4 units on 5 inputs; gates over 4 experts per task, over all 8 for the shared
-    # features. Level 2: as many experts of 3 units on 4 inputs; gates per task only.
+    # Level 1: 2 + 3 * 2 experts of 4 units on 5 inputs; gates over 4 experts per task, over all 8 for the
+    # shared features. Level 2: as many experts of 3 units on 4 inputs; gates per task only.
     level_1 = 8 * (5 * 4 + 4) + 3 * 5 * 4 + 5 * 8
     level_2 = 8 * (4 * 3 + 3) + 3 * 4 * 4
     heads = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)

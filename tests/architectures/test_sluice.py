@@ -12,8 +12,9 @@ def test_contract():
 
 
 def test_parameter_counts():
-    # Towers (4, 3) on 5 inputs; 2 subspaces after the first stage, 1 after the second, whose 3 channels cannot be
-    # halved: matrices of 6 x 6 and 3 x 3. Per task a projection 4 -> 3 without bias and 2 weights of stages.
+    # Towers (4, 3) on 5 inputs; 2 subspaces after the first stage, 1 after the second, whose 3 channels
+    # cannot be halved: matrices of 6 x 6 and 3 x 3. Per task a projection 4 -> 3 without bias and 2 weights
+    # of stages.
     towers = 3 * ((5 * 4 + 4) + (4 * 3 + 3))
     heads = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)
     assert build(sluice).count_params() == towers + 6 * 6 + 3 * 3 + 3 * (4 * 3 + 2) + heads

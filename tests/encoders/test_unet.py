@@ -93,8 +93,8 @@ def test_the_first_skip_connection_feeds_the_output():
 
 def test_the_bottom_feeds_the_output():
     model = positive(model_of((48, 48, 1), unet(2, 3, 4, normalization=None)))
-    # Level 1 sees 4 convolutions of reach 1, level 2 4 of reach 2, level 3 2 of reach 4: 4 + 8 + 8 = 20 to each
-    # side of a block of 4 pixels, less what the grid of pools and of 2x2 steps up cuts.
+    # Level 1 has 4 convolutions of reach 1, level 2 4 of reach 2, level 3 2 of reach 4: 4 + 8 + 8 = 20 to
+    # each side of a block of 4 pixels, less what the grid of pools and of 2x2 steps up cuts.
     assert 25 < pixels_seen(model) <= 2 * 20 + 4
 
 

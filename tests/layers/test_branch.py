@@ -81,7 +81,7 @@ def test_a_choice_holds_for_every_tensor_of_a_parent():
 def test_compiles_in_training():
     unit = built()
     first, second = tf.function(lambda: unit(PARENTS, training=True), jit_compile=True)()
-    assert np.all(np.isfinite(first)) and np.all(np.isfinite(second))
+    assert np.all(np.isfinite([first, second]))
     assert float(unit.steps) == 1
 
 
@@ -101,10 +101,10 @@ def test_saves(tmp_path):
     "arguments", [{"temperature": 0.1}, {"minimum": 0.0}, {"minimum": -1.0}, {"decay": -0.1}]
 )
 def test_errors(arguments):
-    with pytest.raises(ValueError, match="The temperature must not start below a positive `minimum`"):
+    with pytest.raises(ValueError, match=r"The temperature must not start below a positive `minimum`"):
         Branch(2, **arguments)
 
 
 def test_parents_of_different_shapes():
-    with pytest.raises(ValueError, match="All parents must have the same shape. Received: "):
+    with pytest.raises(ValueError, match=r"All parents must have the same shape. Received: "):
         Branch(2)([np.zeros((1, 2)), np.zeros((1, 3))])

@@ -104,7 +104,10 @@ def test_compiles():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_experts": 1}, "at least 2 experts, and from 1 to all of them selected. Received: num_experts=1"),
+        (
+            {"num_experts": 1},
+            "at least 2 experts, and from 1 to all of them selected. Received: num_experts=1",
+        ),
         ({"num_experts": 2, "num_selected": 3}, "Received: num_experts=2, num_selected=3"),
         ({"num_experts": 2, "gamma": 0.0}, "`gamma` must be positive .* Received: gamma=0.0"),
         ({"num_experts": 2, "entropy": -1.0}, "Received: gamma=1.0, entropy=-1.0"),

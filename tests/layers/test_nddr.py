@@ -56,5 +56,5 @@ def test_compiles_and_keeps_masks():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="All towers must have the same shape. Received: "):
+    with pytest.raises(ValueError, match=r"All towers must have the same shape. Received: "):
         NDDR()([np.zeros((1, 4)), np.zeros((1, 2))])

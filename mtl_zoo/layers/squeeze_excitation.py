@@ -1,0 +1,66 @@
+"""Squeeze and excitation."""
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+class SqueezeExcitation(keras.layers.Layer):
+    """Gates channels by what they are on average: `x * sigmoid(W2 relu(W1 average(x)))`, with biases.
+
+    Args:
+        reduction: Channels per unit of the layer between. Defaults to 16. There are at least 8 units.
+
+    Call arguments:
+        x: Tensor `[batch, ..., channels]`, averaged over all axes between.
+        mask: Boolean tensor `[batch, ...]`, false at positions to leave out of the average. Defaults to the
+            Keras mask of `x`.
+
+    Returns:
+        Tensor of the same shape.
+
+    Example:
+
+    >>> SqueezeExcitation()(np.zeros((2, 4, 4, 16))).shape
+    TensorShape([2, 4, 4, 16])
+
+    Reference:
+        [Hu et al., 2018](https://arxiv.org/abs/1709.01507)
+
+    Note:
+        The paper has no minimum of units.
+    """
+
+    def __init__(self, reduction=16, **kwargs):
+        super().__init__(**kwargs)
+        self.reduction = reduction
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        """Create the two dense layers."""
+        channels = input_shape[-1]
+        units = max(channels // self.reduction, 8)
+        self.squeeze = layers.Dense(units, activation="relu", dtype=self.dtype_policy, name="squeeze")
+        self.excite = layers.Dense(channels, activation="sigmoid", dtype=self.dtype_policy, name="excite")
+        self.squeeze.build((None, channels))
+        self.excite.build((None, units))
+
+    def call(self, x, mask=None):
+        """Return the gated tensor."""
+        gate = self.excite(self.squeeze(_average(x, mask)))
+        return x * ops.reshape(gate, (-1, *[1] * (len(x.shape) - 2), x.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the tensor."""
+        return input_shape
+
+
+def _average(x, mask):
+    """Average over all axes but the first and the last."""
+    axes = tuple(range(1, len(x.shape) - 1))
+    if not axes:
+        return x
+    if mask is None:
+        return ops.mean(x, axis=axes)
+    weights = ops.expand_dims(ops.cast(mask, x.dtype), axis=-1)
+    return ops.sum(weights * x, axis=axes) / ops.maximum(ops.sum(weights, axis=axes), 1)
