@@ -30,7 +30,8 @@ def pretrained(name, input_shape, weights="imagenet", cut=None, sharing="copied"
         arguments: Dict of further arguments of the function, such as `{"alpha": 0.5}`. Defaults to none.
 
     Returns:
-        List of stages. Each applies one nested model, `"{name}_network"`.
+        List of stages. Each applies one nested model, `"{name}_network"`; a shared one has the name of the
+        network, and the precision at this call.
 
     Raises:
         ValueError: If there is no such network, way of sharing or layer, the size is open, or a branch

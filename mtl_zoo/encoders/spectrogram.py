@@ -37,8 +37,8 @@ def spectrogram(
     (None, 26, 16, 16)
 
     Note:
-        Log-mel energies are normalized to mean 0 and variance 1 within every example, so loudness does not
-        matter, and neither do the other examples of a batch.
+        Log-mel energies are normalized to mean 0 and variance 1 within every example, so that loudness hardly
+        matters, and the other examples of a batch do not.
     """
     first, *rest = convnet(*filters, kernel_size=kernel_size, activation=activation)
     options = {
