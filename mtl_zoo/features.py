@@ -78,8 +78,8 @@ def match(x, like, name):
 
 def _resample(x, size, name):
     """Average blocks of positions where they fit, else interpolate."""
-    blocks = [old // new for old, new in zip(x.shape[1:-1], size, strict=True)]
-    fits = all(old % new == 0 for old, new in zip(x.shape[1:-1], size, strict=True))
+    fits = all(old and new and old % new == 0 for old, new in zip(x.shape[1:-1], size, strict=True))
+    blocks = [old // new for old, new in zip(x.shape[1:-1], size, strict=True)] if fits else []
     if len(x.shape) == 4:
         if fits:
             return layers.AveragePooling2D(blocks, name=f"{name}_resize")(x)

@@ -42,23 +42,7 @@ def head(x, task):
     if rank == 1:
         x = pool(x, task.name)
     logits = layers.Dense(task.output_shape[-1], dtype="float32", name=f"{task.name}_logits")(x)
-    return fit(logits, task, task.name)
-
-
-def fit(logits, task, name):
-    """Bring logits at every position of some features to a task's output.
-
-    Args:
-        logits: Tensor `[batch, ..., channels]`.
-        task: `Task`.
-        name: Prefix of the layers' names.
-
-    Returns:
-        The logits: averaged over positions where the output is a vector; interpolated where it has a size.
-    """
-    if len(task.output_shape) == 1:
-        return pool(logits, f"{name}_output")
     size = task.output_shape[:-1]
-    if len(size) == 2 and None not in size and tuple(logits.shape[1:-1]) != size:
+    if rank == 3 and None not in size and tuple(logits.shape[1:-1]) != size:
         return ops.image.resize(logits, size, interpolation="bilinear")
     return logits

@@ -165,8 +165,7 @@ class Trainer(keras.Model):
         if self.aggregator is None:
             found = gradients.weighted(pull, losses, variables, seeds, regularization)
         else:
-            found = self._aggregated(pull, parts, seeds, losses, representation)
-            found = gradients.add(found, pull(regularization, variables)) if regularization else found
+            found = self._aggregated(pull, parts, seeds, losses, regularization, representation)
         found = [balancer_gradients.get(id(v), g) for v, g in zip(variables, found, strict=True)]
         self.optimizer.apply(gradients.scaled(found, scale), variables)
         if self.balancer is not None and self.balancer.second_look:
@@ -255,20 +254,25 @@ class Trainer(keras.Model):
         inputs = tf.nest.map_structure(tf.convert_to_tensor, x)
         return heads([after, inputs], training=True), (before, after)
 
-    def _aggregated(self, pull, parts, seeds, losses, representation):
-        """Return the gradients of the variables by way of the aggregator."""
+    def _aggregated(self, pull, parts, seeds, losses, regularization, representation):
+        """Return the gradients of the variables by way of the aggregator, and of the regularization."""
         variables = self.trainable_variables
         present = tf.reduce_all(tf.stack([_counts(items) > 0 for items, _ in parts]), axis=0)
         parts = [losses_of_part for _, losses_of_part in parts]
         if representation is None:
             rows = gradients.jacobian(pull, parts, variables, seeds)
-            return gradients.aggregate(rows, self.aggregator, losses, present)
+            found = gradients.aggregate(rows, self.aggregator, losses, present)
+            return gradients.add(found, pull(regularization, variables)) if regularization else found
         before, after = representation
         rows = gradients.jacobian(pull, parts, [*after, *variables], seeds)
         directions = gradients.aggregate(
             [row[: len(after)] for row in rows], self.aggregator, losses, present
         )
         heads = gradients.total([row[len(after) :] for row in rows], self.aggregator.sub_batches)
+        if regularization:
+            extra = pull(regularization, [*after, *variables])
+            directions = gradients.add(directions, extra[: len(after)])
+            heads = gradients.add(heads, extra[len(after) :])
         return gradients.add(heads, pull(before, variables, directions))
 
     def _task_losses(self, labels, logits, sample_weight):

@@ -51,6 +51,12 @@ def test_match_interpolates_what_is_constant_to_itself(shape, like):
     np.testing.assert_allclose(matched, np.full((1, *like), 7.0), rtol=1e-6)
 
 
+def test_match_brings_maps_of_unknown_size_to_a_known_one():
+    x = keras.Input((None, None, 1))
+    model = keras.Model(x, match(x, keras.Input((4, 4, 1)), "x"))
+    np.testing.assert_allclose(model(np.full((1, 6, 7, 1), 3.0)), np.full((1, 4, 4, 1), 3.0), rtol=1e-6)
+
+
 def test_match_projects_channels_and_pools_for_vectors():
     x, like = keras.Input((4, 4, 3)), keras.Input((5,))
     assert match(x, like, "x").shape == (None, 5)

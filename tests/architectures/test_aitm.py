@@ -83,10 +83,11 @@ def test_the_penalty_is_between_successive_binary_tasks(tasks, calibration, numb
     assert len(model.losses) == number
 
 
-def test_the_trainer_adds_the_penalty():
+@pytest.mark.parametrize("space", ["shared", "representation"])
+def test_the_trainer_adds_the_penalty(space):
     keras.utils.set_random_seed(0)
     model = smooth(keras.Input((8, 8, 1)), CHAIN, mz.encoders.convnet(2, 3), calibration=2.0)
-    trainer = mz.Trainer(model, CHAIN, aggregator=mz.aggregators.Sum())
+    trainer = mz.Trainer(model, CHAIN, aggregator=mz.aggregators.Sum(), space=space)
     trainer.compile(keras.optimizers.SGD(0.5), run_eagerly=True)
     x = np.random.default_rng(0).normal(size=(6, 8, 8, 1)).astype("float32")
     labels = {task.name: np.arange(6) % 2 for task in CHAIN}
