@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import inspect
 import math
 import pathlib
 import platform
@@ -76,11 +77,17 @@ def _prepare(config):
     keras.utils.set_random_seed(config["seed"])
     splits = {split: _load(config, split) for split in ("train", "validation", "test")}
     data, architecture, balancer, aggregator = (_chosen(config, kind) for kind in choices.FAMILIES)
-    model = architecture.make(data.target.inputs(), data.target.TASKS, data.target.encoder())
+    model = architecture.make(data.target.inputs(), data.target.TASKS, _encoder(data.target, config))
     trainer = Trainer(model, data.target.TASKS, balancer.make(), aggregator.make(), config["space"])
     trainer.compile(keras.optimizers.Adam(config["learning_rate"]))
     checked(splits["test"], None, trainer.tasks)
     return trainer, splits
+
+
+def _encoder(dataset, config):
+    """Return a dataset's default encoder; one that is adapted on data takes the places of its files."""
+    wanted = inspect.signature(dataset.encoder).parameters
+    return dataset.encoder(**{name: config[name] for name in LOCATIONS if name in wanted})
 
 
 def _chosen(config, kind):

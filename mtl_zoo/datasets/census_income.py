@@ -1,0 +1,237 @@
+"""Income and marital status of 1994 and 1995 US census respondents: the MMoE paper's two tasks."""
+
+import csv
+import gzip
+import pathlib
+import zlib
+
+import keras
+import numpy as np
+import tensorflow_datasets as tfds
+
+from mtl_zoo.datasets import pipeline
+from mtl_zoo.encoders import tabular
+from mtl_zoo.task import Task
+
+TASKS = (Task.binary("income"), Task.binary("never_married"))
+
+SPLITS = {split: split for split in ("train", "validation", "test")}
+FILES = ("census-income.data.gz", "census-income.test.gz")
+URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/census-income-mld/"
+INCOMES = {"- 50000.": 0, "50000+.": 1}
+
+COLUMNS = (
+    "age",
+    "class_of_worker",
+    "industry_code",
+    "occupation_code",
+    "education",
+    "wage_per_hour",
+    "enrolled_in_education",
+    "marital_status",
+    "industry",
+    "occupation",
+    "race",
+    "hispanic_origin",
+    "sex",
+    "union_member",
+    "unemployment_reason",
+    "employment",
+    "capital_gains",
+    "capital_losses",
+    "dividends",
+    "tax_filer",
+    "previous_region",
+    "previous_state",
+    "household_detail",
+    "household_summary",
+    "instance_weight",
+    "migration_msa",
+    "migration_region",
+    "migration_within_region",
+    "same_house_a_year_ago",
+    "migration_from_sunbelt",
+    "persons_worked_for",
+    "parents_present",
+    "father_birth_country",
+    "mother_birth_country",
+    "birth_country",
+    "citizenship",
+    "self_employed",
+    "veterans_questionnaire",
+    "veterans_benefits",
+    "weeks_worked",
+    "year",
+    "income",
+)
+NUMBERS = (
+    "age",
+    "wage_per_hour",
+    "capital_gains",
+    "capital_losses",
+    "dividends",
+    "persons_worked_for",
+    "weeks_worked",
+)
+# The labels, the weight of a row in the survey, and two columns whose values say "never married".
+EXCLUDED = ("income", "marital_status", "instance_weight", "household_detail", "household_summary")
+FEATURES = tuple(name for name in COLUMNS if name not in EXCLUDED)
+
+_DESCRIPTION = """\
+Census-Income (KDD): respondents of the Current Population Surveys of 1994 and 1995. The tasks are whether
+the income is over 50,000 dollars, and whether the person never married (Ma et al., 2018, section 6.2).
+Features are 7 numbers and 30 categories; the instance weight, and the two household columns that state the
+marital status, are left out. All rows of the files that are there are permuted and split 70/15/15.
+"""
+
+_CITATION = """\
+@misc{census1995,
+  title = {Census-Income (KDD)},
+  year = {2000},
+  howpublished = {UCI Machine Learning Repository},
+  doi = {10.24432/C5N30T},
+}
+"""
+
+
+def load(split, batch_size, data_dir=None, manual_dir=None, seed=0, drop_remainder=False):
+    """Load one split in batches; the first call prepares the dataset, which takes a minute or two.
+
+    Args:
+        split: `"train"` (70% of the rows, reshuffled every epoch), `"validation"` or `"test"` (15% each).
+        batch_size: Number of examples in a batch, at least 1.
+        data_dir: Directory of prepared datasets. Defaults to that of TFDS.
+        manual_dir: Directory with `census-income.data.gz`, `census-income.test.gz` or both. Defaults to
+            `None`: both are downloaded from UCI.
+        seed: Seed of the order of training examples; the splits are always the same. Defaults to 0.
+        drop_remainder: Whether to leave out a last batch that is not full. Defaults to `False`.
+
+    Returns:
+        `tf.data.Dataset` of `({column: value}, {"income": label, "never_married": label})`: float32 or string
+        columns `[batch]`, and int64 labels `[batch]`, 0 or 1.
+
+    Raises:
+        ValueError: If there is no such split, the batch size is below 1, or a row of a file is not right.
+        OSError: If the files are not there or cannot be read, or `data_dir` cannot be written.
+    """
+    builder = CensusIncome(data_dir=data_dir)
+    builder.manual_dir = manual_dir
+    return pipeline.batches(builder, SPLITS, split, batch_size, _as_is, seed, drop_remainder, 200_000)
+
+
+def inputs():
+    """Return fresh inputs, one of shape `[batch, 1]` per column."""
+    return {
+        name: keras.Input((1,), dtype="float32" if name in NUMBERS else "string", name=name)
+        for name in FEATURES
+    }
+
+
+def encoder(data_dir=None, manual_dir=None):
+    """Return stages that suit the columns, adapted on the training split: an embedding and two dense ones.
+
+    Args:
+        data_dir: As for `load`.
+        manual_dir: As for `load`.
+
+    Returns:
+        List of stages.
+    """
+    return tabular(load("train", 4096, data_dir, manual_dir), 64, 32)
+
+
+class CensusIncome(tfds.core.GeneratorBasedBuilder):
+    """TFDS builder of Census-Income (KDD).
+
+    Reference:
+        [UCI Machine Learning Repository, 2000](https://doi.org/10.24432/C5N30T),
+        [Ma et al., 2018](https://doi.org/10.1145/3219819.3220007)
+    """
+
+    manual_dir = None
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012
+
+    def _info(self):
+        columns = {
+            name: tfds.features.Scalar(np.float32) if name in NUMBERS else tfds.features.Text()
+            for name in FEATURES
+        }
+        labels = {task.name: tfds.features.ClassLabel(num_classes=2) for task in TASKS}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=_DESCRIPTION,
+            features=tfds.features.FeaturesDict(columns | labels),
+            supervised_keys=({name: name for name in FEATURES}, {name: name for name in labels}),
+            homepage="https://doi.org/10.24432/C5N30T",
+            citation=_CITATION,
+            license="CC BY 4.0",
+        )
+
+    def _split_generators(self, dl_manager):
+        rows = [row for path in self._files(dl_manager) for row in read(path)]
+        order = np.random.default_rng(0).permutation(len(rows))
+        parts = np.split(order, [round(0.7 * len(rows)), round(0.85 * len(rows))])
+        return {
+            split: self._generate_examples(rows, indices)
+            for split, indices in zip(SPLITS, parts, strict=True)
+        }
+
+    def _generate_examples(self, rows, indices):
+        for index in indices:
+            yield int(index), rows[index]
+
+    def _files(self, dl_manager):
+        """Return the files of the manual directory, or else of UCI."""
+        if self.manual_dir is None:
+            return dl_manager.download([URL + name for name in FILES])
+        found = [path for name in FILES if (path := pathlib.Path(self.manual_dir, name)).is_file()]
+        if not found:
+            raise ValueError(f"'{self.manual_dir}' must hold {' or '.join(FILES)}.")
+        return found
+
+
+def read(path):
+    """Read a file of the survey.
+
+    Args:
+        path: Path of a gzipped file of rows of 42 columns.
+
+    Returns:
+        List of one dict per row, of the features and the labels.
+
+    Raises:
+        ValueError: If the file is not gzipped text, or a row has another number of columns, a word where a
+            number should be, or an unknown income.
+    """
+    try:
+        with gzip.open(path, "rt") as file:
+            rows = enumerate(csv.reader(file), start=1)
+            return [_example(row, f"'{path}', row {number}") for number, row in rows]
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"'{path}' must be a complete gzipped text file ({error}).") from error
+
+
+def _example(row, place):
+    if len(row) != len(COLUMNS):
+        raise ValueError(f"{place}: there must be {len(COLUMNS)} columns. Received: {len(row)}")
+    values = dict(zip(COLUMNS, map(str.strip, row), strict=True))
+    if values["income"] not in INCOMES:
+        raise ValueError(f"{place}: income must be one of {list(INCOMES)}. Received: {values['income']!r}")
+    numbers = {name: _number(values[name], f"{place}: {name}") for name in NUMBERS}
+    labels = {
+        "income": INCOMES[values["income"]],
+        "never_married": int(values["marital_status"] == "Never married"),
+    }
+    return {name: values[name] for name in FEATURES} | numbers | labels
+
+
+def _number(text, place):
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{place} must be a number. Received: {text!r}") from None
+
+
+def _as_is(columns, labels):
+    return columns, labels
