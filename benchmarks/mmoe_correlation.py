@@ -1,10 +1,9 @@
 """Shared-bottom against MMoE as two regression tasks grow less correlated (Ma et al., 2018, section 3).
 
-The synthetic tasks are those of the paper: `y_k = w_k x + sum_j sin(alpha_j w_k x + beta_j) + noise`, with
-100 normal inputs, five sines (`alpha_j = j`, `beta_j` uniform on the circle, the same for both tasks),
-noise of 0.1, and weights whose cosine is rho. Both networks have the paper's sizes and as many parameters:
-8 experts of 16 units with a gate per task against one layer of 113 + 14 units (which pays for the gates), and
-a tower of 8 units per task. A seed draws the task, the examples and the network; both networks see the same.
+The tasks are those of `mtl_zoo.datasets.correlated_regression`. Both networks have the paper's sizes and as
+many parameters: 8 experts of 16 units with a gate per task against one layer of 113 + 14 units (which pays
+for the gates), and a tower of 8 units per task. A seed draws the task, the examples and the network; both
+networks see the same.
 
     python benchmarks/mmoe_correlation.py [--seeds=10] [--output=mmoe_correlation.png]
 """
@@ -22,33 +21,13 @@ import mtl_zoo as mz
 
 CORRELATIONS = flags.DEFINE_list("correlations", ["0.5", "0.9", "1.0"], "Cosines of the tasks' weights.")
 SEEDS = flags.DEFINE_integer("seeds", 10, "Number of seeds.")
-EXAMPLES = flags.DEFINE_integer("examples", 20_000, "Training examples.")
 EPOCHS = flags.DEFINE_integer("epochs", 30, "Epochs.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Examples in a step.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Learning rate of Adam.")
 OUTPUT = flags.DEFINE_string("output", None, "File of the picture.")
 
-SIZE, SINES, SCALE, NOISE = 100, 5, 0.3, 0.1
-TASKS = [mz.Task.regression("first"), mz.Task.regression("second")]
-
-
-def make_data(correlation, seed):
-    """Return a function from a number of examples to inputs and labels of one random pair of tasks."""
-    rng = np.random.default_rng(seed)
-    first, second = np.linalg.qr(rng.normal(size=(SIZE, 2)))[0].T
-    weights = SCALE * np.stack([first, correlation * first + np.sqrt(1 - correlation**2) * second], axis=1)
-    alpha, beta = np.arange(1, SINES + 1), rng.uniform(0, 2 * np.pi, SINES)
-
-    def draw(number):
-        inputs = rng.normal(size=(number, SIZE))
-        linear = inputs @ weights
-        labels = linear + np.sin(alpha * linear[..., np.newaxis] + beta).sum(axis=-1)
-        labels += rng.normal(scale=NOISE, size=labels.shape)
-        return inputs.astype("float32"), {
-            task.name: column.astype("float32") for task, column in zip(TASKS, labels.T, strict=True)
-        }
-
-    return draw
+DATA = mz.datasets.correlated_regression
+TASKS = DATA.TASKS
 
 
 def tower(x, task):
@@ -58,7 +37,7 @@ def tower(x, task):
 
 
 def build(name):
-    inputs = keras.Input((SIZE,))
+    inputs = DATA.inputs()
     if name == "mmoe":
         return mz.architectures.mmoe(inputs, TASKS, mz.encoders.mlp(16), tower, num_experts=8)
     return mz.architectures.hard_sharing(inputs, TASKS, mz.encoders.mlp(113 + 14), tower)
@@ -66,8 +45,7 @@ def build(name):
 
 def run(name, correlation, seed):
     """Train once; return the mean test loss of both tasks over the variance of the labels."""
-    draw = make_data(correlation, seed)
-    train, validation, test = draw(EXAMPLES.value), draw(5000), draw(20_000)
+    train, validation, test = DATA.arrays(correlation, seed).values()
     keras.utils.set_random_seed(seed)
     trainer = mz.Trainer(build(name), TASKS)
     trainer.compile(keras.optimizers.Adam(LEARNING_RATE.value), steps_per_execution=20)

@@ -9,6 +9,8 @@ from types import ModuleType
 
 from mtl_zoo import aggregators, architectures, balancers, datasets
 
+MANY = 3  # tasks that a line names
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -116,17 +118,43 @@ class Family:
 
 
 def describe(family):
-    """Return one row `(name, arguments with defaults, needs, links to papers, summary)` per member."""
+    """Return one row `(name, arguments with defaults, needs, links to papers, summary)` per member.
+
+    What a dataset "needs" is its field, size, tasks, licence and download.
+    """
     return [
         (
             name,
             ",".join(_describe_parameter(parameter) for parameter in family.parameters(member)),
-            _needs(member),
-            " ".join(re.findall(r"\]\((\S+)\)", member.__doc__.partition("Reference:")[2])),
+            _card(member) if _is_dataset(member) else _needs(member),
+            " ".join(re.findall(r"\]\((\S+)\)", _reference(member))),
             member.__doc__.strip().splitlines()[0],
         )
         for name, member in sorted(family.members().items())
     ]
+
+
+def _card(dataset):
+    """Return what a dataset is, as text."""
+    sizes = " + ".join(f"{size:,}" for size in dataset.SIZES.values())
+    names = [task.name for task in dataset.TASKS]
+    tasks = (
+        ", ".join(names) if len(names) <= MANY else f"{', '.join(names[:MANY])} and {len(names) - MANY} more"
+    )
+    source = f"download: {dataset.DOWNLOAD}" if dataset.DOWNLOAD else "embedded"
+    return f"{dataset.FIELD}; {sizes} examples; tasks: {tasks}; licence: {dataset.LICENSE}; {source}"
+
+
+def _reference(member):
+    """Return the part of the docstring with links to papers; for a module also from what it defines."""
+    docstrings = [member.__doc__]
+    if inspect.ismodule(member):
+        docstrings += [x.__doc__ or "" for x in vars(member).values() if _is_defined(x, member)]
+    return " ".join(text.partition("Reference:")[2].partition("\n\n")[0] for text in docstrings)
+
+
+def _is_defined(x, module):
+    return (inspect.isfunction(x) or inspect.isclass(x)) and x.__module__ == module.__name__
 
 
 def _needs(member):

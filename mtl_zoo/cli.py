@@ -58,6 +58,7 @@ def _define_train(options):
     for kind, family in choices.FAMILIES.items():
         text = f"The {kind}: name or name:key=value,...; `mtl-zoo list` shows all."
         flags.DEFINE(ChoiceParser(family), kind, DEFAULTS[kind], text, options)
+    flags.DEFINE_list("tasks", None, "Tasks to train, of the dataset's. Default: all.", flag_values=options)
     spaces = "What the aggregator sees: gradients of shared variables or of the shared representation."
     flags.DEFINE_enum("space", SPACES[0], SPACES, spaces, flag_values=options)
     flags.DEFINE_integer("epochs", 10, "Number of epochs.", 1, flag_values=options)

@@ -12,11 +12,11 @@ import time
 import keras
 
 from mtl_zoo import choices, exporting, plots, run
-from mtl_zoo.labels import checked
+from mtl_zoo.labels import checked, labelled_fractions, readable_label_errors
 from mtl_zoo.trainer import Trainer
 
 LOCATIONS = ("data_dir", "manual_dir")
-RECIPE = (*choices.FAMILIES, "space", "epochs", "batch_size", "learning_rate", "seed", *LOCATIONS)
+RECIPE = (*choices.FAMILIES, "tasks", "space", "epochs", "batch_size", "learning_rate", "seed", *LOCATIONS)
 
 
 def train(options):
@@ -24,6 +24,8 @@ def train(options):
     config = {name: options[name].value for name in RECIPE}
     with _reserved(options) as path:
         trainer, splits = _prepare(config)
+        if not options.quiet:
+            _print_labelled(splits["train"], trainer.tasks)
         metrics = _fit(trainer, splits, config, path, options.quiet)
         for split in ("validation", "test"):
             metrics[split] = _measure(trainer, splits[split], options.quiet)
@@ -77,8 +79,9 @@ def _prepare(config):
     keras.utils.set_random_seed(config["seed"])
     splits = {split: _load(config, split) for split in ("train", "validation", "test")}
     data, architecture, balancer, aggregator = (_chosen(config, kind) for kind in choices.FAMILIES)
-    model = architecture.make(data.target.inputs(), data.target.TASKS, _encoder(data.target, config))
-    trainer = Trainer(model, data.target.TASKS, balancer.make(), aggregator.make(), config["space"])
+    tasks = _tasks(config)
+    model = architecture.make(data.target.inputs(), tasks, _encoder(data.target, config))
+    trainer = Trainer(model, tasks, balancer.make(), aggregator.make(), config["space"])
     trainer.compile(keras.optimizers.Adam(config["learning_rate"]))
     checked(splits["test"], None, trainer.tasks)
     return trainer, splits
@@ -95,7 +98,20 @@ def _chosen(config, kind):
 
 
 def _tasks(config):
-    return _chosen(config, "dataset").target.TASKS
+    """Return the tasks of the dataset, or the chosen ones."""
+    known = {task.name: task for task in _chosen(config, "dataset").target.TASKS}
+    names = config["tasks"] or list(known)
+    if not set(names) <= set(known):
+        raise ValueError(f"Tasks must be among {', '.join(known)}. Received: {', '.join(names)}")
+    return tuple(task for name, task in known.items() if name in names)
+
+
+def _print_labelled(dataset, tasks):
+    """Print which part of the labels is there, to stderr."""
+    with readable_label_errors(tasks):
+        found = labelled_fractions(checked(dataset, None, tasks), tasks)
+    parts = (f"{name} {fraction:.1%}" for name, fraction in found.items())
+    print("Labelled, in the first batches:", ", ".join(parts), file=sys.stderr)
 
 
 def _load(config, split):

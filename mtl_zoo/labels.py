@@ -38,6 +38,32 @@ def checked(x, y, tasks):
     return x
 
 
+def labelled_fractions(dataset, tasks, batches=100):
+    """Return which part of each task's labels is there, in the first batches.
+
+    Args:
+        dataset: `tf.data.Dataset` of `(inputs, labels)`.
+        tasks: Sequence of `Task`.
+        batches: Number of batches to look at. Defaults to 100.
+
+    Returns:
+        Dictionary from names of tasks to a number from 0 to 1: labels of half an image count half.
+
+    Example:
+
+    >>> labels = {"click": [1, 0, -1, -1], "price": [float("nan"), 1.0, 2.0, 3.0]}
+    >>> dataset = tf.data.Dataset.from_tensors((np.ones((4, 8)), labels))
+    >>> labelled_fractions(dataset, [mz.Task.binary("click"), mz.Task.regression("price")])
+    {'click': 0.5, 'price': 0.75}
+    """
+
+    def fractions(*batch):
+        return tf.stack([task.labelled_fraction(batch[1][task.label_name]) for task in tasks])
+
+    means = np.mean(list(dataset.take(batches).map(fractions).as_numpy_iterator()), axis=0)
+    return {task.name: float(mean) for task, mean in zip(tasks, means, strict=True)}
+
+
 @contextlib.contextmanager
 def readable_label_errors(tasks):
     """Turn the error of a checked dataset into a `ValueError` of one line.

@@ -140,8 +140,23 @@ class Task:
 
     def mean_loss(self, labels, logits, item_weights):
         """Return the weighted mean loss of items, as `items` returns them; 0 where all weights are 0."""
-        losses = ops.where(item_weights > 0, self.loss(labels, logits), 0.0)
-        return ops.divide_no_nan(ops.sum(item_weights * losses), ops.sum(item_weights))
+        return ops.divide_no_nan(self.sum_loss(labels, logits, item_weights), ops.sum(item_weights))
+
+    def sum_loss(self, labels, logits, item_weights):
+        """Return the weighted sum of the losses of items, as `items` returns them."""
+        return ops.sum(item_weights * ops.where(item_weights > 0, self.loss(labels, logits), 0.0))
+
+    def count(self, labels, sample_weight=None):
+        """Return the number of labelled items, or with `sample_weight` their weight, as a float32 scalar.
+
+        Args:
+            labels: As for `compute_loss`.
+            sample_weight: As for `compute_loss`.
+        """
+        weights = self._weights(self.missing(self._values(labels)), sample_weight)
+        if not self.labels_are_indices:
+            weights = ops.min(self._rows(weights), axis=-1)
+        return ops.sum(weights)
 
     def items(self, labels, logits, sample_weight=None):
         """Flatten labels and logits to items and weight them, 0 where the label is missing.
@@ -156,27 +171,37 @@ class Task:
             labels; `[items, item_size]`, float32; `[items]`, float32.
         """
         logits = ops.cast(logits, "float32")
-        labels = _to_numbers(labels)
-        if not self.labels_are_indices:
-            labels = ops.cast(labels, "float32")
+        labels = self._values(labels)
         rank = len(self.label_shape) + 1
         if len(labels.shape) != rank:
             labels = ops.reshape(labels, ops.shape(logits)[:rank])
         missing = self.missing(labels)
         labels = ops.where(missing, ops.zeros_like(labels), labels)
-        weights = ops.cast(ops.logical_not(missing), "float32")
-        if sample_weight is not None:
-            weights = weights * _expand_to(ops.cast(sample_weight, "float32"), weights)
+        weights = self._weights(missing, sample_weight)
         logits = self._rows(logits)
         if self.labels_are_indices:
             return _flat(labels), logits, _flat(weights)
         return self._rows(labels), logits, ops.min(self._rows(weights), axis=-1)
+
+    def _weights(self, missing, sample_weight):
+        weights = ops.cast(ops.logical_not(missing), "float32")
+        if sample_weight is None:
+            return weights
+        return weights * _expand_to(ops.cast(sample_weight, "float32"), weights)
 
     def _rows(self, x):
         """Flatten `[batch, ..., channels]` to `[items, item_size]`."""
         return (
             x if len(x.shape) == 2 and x.shape[1] == self.item_size else ops.reshape(x, (-1, self.item_size))
         )
+
+    def _values(self, labels):
+        labels = _to_numbers(labels)
+        return labels if self.labels_are_indices else ops.cast(labels, "float32")
+
+    def labelled_fraction(self, labels):
+        """Return which part of the labels is there, as a float32 scalar."""
+        return 1.0 - ops.mean(ops.cast(self.missing(self._values(labels)), "float32"))
 
     def out_of_range(self, labels):
         """Return the number of labels that are neither missing nor valid, as an int32 scalar."""

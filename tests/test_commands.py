@@ -31,6 +31,7 @@ def _tiny_dataset(monkeypatch):
     module.TASKS, module.load = TASKS, load
     module.inputs = lambda: keras.Input((4,), name="x")
     module.encoder = lambda: encoders.mlp(8)
+    module.FIELD, module.SIZES, module.LICENSE, module.DOWNLOAD = "synthetic", {"train": 12_000}, "free", ""
     monkeypatch.setattr(datasets, "tiny", module, raising=False)
 
 
@@ -207,9 +208,37 @@ def test_default_dataset_with_progress_on_stderr(run_dir, tmp_path, capsys):
     assert out.splitlines()[1].startswith("left ")
 
 
+def test_a_subset_of_the_tasks(run_dir, tmp_path, capsys):
+    assert train(run_dir, "--tasks=size") == 0
+    assert "kind" not in capsys.readouterr().out
+    assert "kind_loss" not in rows(run_dir)[0]
+    assert cli.main(["evaluate", f"--run_dir={run_dir}", "--quiet"]) == 0
+    assert "size" in capsys.readouterr().out
+    assert cli.main(["export", f"--run_dir={run_dir}", f"--output={tmp_path / '1'}"]) == 0
+    assert "kind" not in capsys.readouterr().out
+
+
+def test_unknown_task(run_dir, capsys):
+    assert train(run_dir, "--tasks=size,weight") == 1
+    assert error_line(capsys).endswith("Tasks must be among kind, size. Received: size, weight")
+
+
+def test_labelled_fractions_are_reported_once(run_dir, capsys, monkeypatch):
+    def partly(split, batch_size, **options):
+        return load(split, batch_size).map(
+            lambda x, y: (x, {**y, "kind": tf.where(y["size"] > 99, y["kind"], -1)})
+        )
+
+    monkeypatch.setattr(datasets.tiny, "load", partly)
+    cli.main(["train", "--dataset=tiny", f"--run_dir={run_dir}", "--epochs=1", "--batch_size=4"])
+    lines = [line for line in capsys.readouterr().err.splitlines() if "Labelled" in line]
+    assert lines == ["Labelled, in the first batches: kind 0.0%, size 100.0%"]
+
+
 def test_list(capsys):
     assert cli.main(["list"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["tiny", "fault=None,at=train", "Numbers."] in lines
+    tiny = "tiny fault=None,at=train synthetic; 12,000 examples; tasks: kind, size; licence: free; embedded"
+    assert [*tiny.split(), "Numbers."] in lines
     assert ["--aggregator="] in lines
     assert "https://arxiv.org/abs/2001.06782" in next(line for line in lines if line[0] == "pcgrad")

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_zoo as mz
+from mtl_zoo.choices import FAMILIES
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
 
@@ -36,6 +37,11 @@ def test_every_method_and_architecture_is_named():
             is_public = getattr(member, "__module__", "").startswith(family.__name__ + ".")
             if is_public and not member.__module__.endswith(".base"):
                 assert re.search(rf"`{name}[`(]", README), f"Name `{name}` in the README's tables."
+
+
+def test_every_dataset_is_named():
+    for name in FAMILIES["dataset"].members():
+        assert f"| `{name}` |" in README, f"Name `{name}` in the README's table."
 
 
 def test_links_lead_somewhere():

@@ -15,7 +15,11 @@ from mtl_zoo.task import Task
 
 TASKS = (Task.binary("income"), Task.binary("never_married"))
 
-SPLITS = {split: split for split in ("train", "validation", "test")}
+FIELD = "recommendation"
+SIZES = {"train": 209_500, "validation": 44_892, "test": 44_893}
+LICENSE = "CC BY 4.0"
+DOWNLOAD = "UCI, or --manual_dir with its files"
+SPLITS = {split: split for split in SIZES}
 FILES = ("census-income.data.gz", "census-income.test.gz")
 URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/census-income-mld/"
 INCOMES = {"- 50000.": 0, "50000+.": 1}
@@ -116,7 +120,8 @@ def load(split, batch_size, data_dir=None, manual_dir=None, seed=0, drop_remaind
     """
     builder = CensusIncome(data_dir=data_dir)
     builder.manual_dir = manual_dir
-    return pipeline.batches(builder, SPLITS, split, batch_size, _as_is, seed, drop_remainder, 200_000)
+    examples = pipeline.read(builder, SPLITS, split, seed)
+    return pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 200_000)
 
 
 def inputs():
@@ -162,10 +167,9 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
             builder=self,
             description=_DESCRIPTION,
             features=tfds.features.FeaturesDict(columns | labels),
-            supervised_keys=({name: name for name in FEATURES}, {name: name for name in labels}),
             homepage="https://doi.org/10.24432/C5N30T",
             citation=_CITATION,
-            license="CC BY 4.0",
+            license=LICENSE,
         )
 
     def _split_generators(self, dl_manager):
@@ -233,5 +237,5 @@ def _number(text, place):
         raise ValueError(f"{place} must be a number. Received: {text!r}") from None
 
 
-def _as_is(columns, labels):
-    return columns, labels
+def _transform(features):
+    return {name: features[name] for name in FEATURES}, pipeline.pick(features, TASKS)

@@ -13,7 +13,10 @@ from mtl_zoo.task import Task
 
 TASKS = (Task.classification("left", 10), Task.classification("right", 10))
 
+FIELD = "vision"
 SIZES = {"train": 30_000, "validation": 2_000, "test": 4_000}
+LICENSE = "CC BY 4.0"
+DOWNLOAD = ""
 SPLITS = {split: split for split in SIZES}
 DIGIT_SIDE = 8
 SIDE = 13
@@ -60,9 +63,9 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         ValueError: If there is no such split, or the batch size is below 1.
         OSError: If the dataset cannot be prepared in `data_dir`.
     """
-    builder = MultiDigits(data_dir=data_dir)
+    examples = pipeline.read(MultiDigits(data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(
-        builder, SPLITS, split, batch_size, _scale, seed, drop_remainder, shuffle_buffer=SIZES["train"]
+        examples, split, batch_size, _transform, seed, drop_remainder, shuffle_buffer=SIZES["train"]
     )
 
 
@@ -112,7 +115,7 @@ class MultiDigits(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", {"left": "left", "right": "right"}),
             homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
             citation=_CITATION,
-            license="CC BY 4.0",
+            license=LICENSE,
         )
 
     def _split_generators(self, dl_manager):
@@ -179,6 +182,6 @@ def _draw(sources, classes, labels, random):
     return drawn
 
 
-def _scale(image, labels):
+def _transform(features):
     """Scale pixels from `[0, 255]` to `[0, 1]`."""
-    return tf.cast(image, tf.float32) / 255.0, labels
+    return tf.cast(features["image"], tf.float32) / 255.0, pipeline.pick(features, TASKS)

@@ -1,59 +1,111 @@
-"""From a TFDS builder to batches: the `tf.data` pipeline that all datasets share."""
+"""From examples to batches: the `tf.data` pipeline that all datasets share."""
 
 import contextlib
 import sys
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import download_manager, extractor, util
+
+# What TFDS raises besides `OSError`: files missing from `manual_dir`, failed downloads, damaged archives.
+BAD_SOURCE = (
+    AssertionError,
+    download_manager.NonMatchingChecksumError,
+    util.DownloadError,
+    extractor.ExtractError,
+    extractor.UnsafeArchiveError,
+)
 
 
-def batches(
-    builder, splits, split, batch_size, transform, seed=0, drop_remainder=False, shuffle_buffer=10_000
-):
-    """Read one split of a TFDS dataset in batches; prepare the dataset first if need be.
+def read(builder, splits, split, seed=0, manual_dir=None):
+    """Read one split of a TFDS dataset; prepare the dataset first if need be.
 
-    The training split is reshuffled every epoch, in an order that follows from `seed` (and from the global
-    seed, if `keras.utils.set_random_seed` sets one). Other splits keep one order. TFDS caches a dataset below
-    250 MiB in memory, decoded and not yet shuffled.
+    TFDS caches a dataset below 250 MiB in memory, decoded and not yet shuffled.
 
     Args:
-        builder: `tfds.core.DatasetBuilder` with `supervised_keys`.
+        builder: `tfds.core.DatasetBuilder`.
         splits: Dictionary from the names of splits, of which `"train"` is shuffled, to TFDS split
             instructions such as `"train[:90%]"`.
         split: Name of the split to read.
+        seed: Seed of the order in which the files of the training split are read. Defaults to 0.
+        manual_dir: Directory with the files that a user downloads by hand. Defaults to that of TFDS.
+
+    Returns:
+        `tf.data.Dataset` of one dict of features per example.
+
+    Raises:
+        ValueError: If there is no such split.
+        OSError: If the dataset cannot be prepared in its `data_dir`.
+    """
+    check_split(splits, split)
+    prepare(builder, manual_dir)
+    return builder.as_dataset(
+        split=splits[split],
+        shuffle_files=split == "train",
+        read_config=tfds.ReadConfig(shuffle_seed=seed, skip_prefetch=True),
+    )
+
+
+def batches(
+    examples, split, batch_size, transform, seed=0, drop_remainder=False, shuffle_buffer=10_000, decode=None
+):
+    """Shuffle, batch and transform examples.
+
+    The training split is reshuffled every epoch, in an order that follows from `seed` (and from the global
+    seed, if `keras.utils.set_random_seed` sets one). Other splits keep one order.
+
+    Args:
+        examples: `tf.data.Dataset` of one dict of features per example.
+        split: Name of the split; `"train"` is shuffled.
         batch_size: Number of examples in a batch, at least 1.
-        transform: Function `(inputs, labels) -> (inputs, labels)` on batches of the supervised features.
+        transform: Function from a batch of features to `(inputs, labels)`.
         seed: Seed of the order of training examples. Defaults to 0.
         drop_remainder: Whether to leave out a last batch that is not full. Defaults to `False`.
         shuffle_buffer: Number of training examples among which the next one is drawn. Defaults to 10,000;
             lower it where examples are large.
+        decode: Function from the features of one example to features that all examples have in one shape;
+            axes of unknown size are padded to the longest of the batch, strings with `""` and numbers with
+            -1. Defaults to `None`: they have one shape already.
 
     Returns:
         `tf.data.Dataset` of what `transform` returns.
 
     Raises:
-        ValueError: If there is no such split, or the batch size is below 1.
-        OSError: If the dataset cannot be prepared in its `data_dir`.
+        ValueError: If the batch size is below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    if split == "train":
+        examples = examples.shuffle(shuffle_buffer, seed=seed)
+    if decode is not None:
+        examples = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return (
+        _batched(examples, batch_size, drop_remainder)
+        .map(transform, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def check_split(splits, split):
+    """Raise an error unless there is such a split.
+
+    Args:
+        splits: Collection of the names of splits.
+        split: Name.
+
+    Raises:
+        ValueError: If `splits` does not hold `split`.
     """
     if split not in splits:
         raise ValueError(f"`split` must be one of {list(splits)}. Received: split={split!r}")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
-    prepare(builder)
-    training = split == "train"
-    dataset = builder.as_dataset(
-        split=splits[split],
-        as_supervised=True,
-        shuffle_files=training,
-        read_config=tfds.ReadConfig(shuffle_seed=seed, skip_prefetch=True),
-    )
-    if training:
-        dataset = dataset.shuffle(shuffle_buffer, seed=seed)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    return dataset.map(transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def prepare(builder):
+def pick(features, tasks):
+    """Return the labels of tasks from a dict of features that has them under the names of the tasks."""
+    return {task.name: features[task.name] for task in tasks}
+
+
+def prepare(builder, manual_dir=None):
     """Write a TFDS dataset to its `data_dir`, once, with a progress bar on stderr.
 
     TFDS writes to a temporary directory and renames it, so a dataset is there whole or not at all. Of several
@@ -61,17 +113,30 @@ def prepare(builder):
 
     Args:
         builder: `tfds.core.DatasetBuilder`.
+        manual_dir: As for `read`.
 
     Raises:
-        OSError: If the directory cannot be written, or the source of the dataset cannot be read.
+        OSError: If the directory cannot be written, or the source cannot be downloaded or read.
     """
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=manual_dir)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             builder.download_and_prepare(download_config=config)
-    except OSError as error:
+    except (OSError, *BAD_SOURCE) as error:
         if not builder.is_prepared():  # or else another process was first
             raise OSError(
-                f"`data_dir` must be a directory in which '{builder.name}' can be prepared. "
-                f"Received: data_dir='{builder.data_dir_root}' ({type(error).__name__}: {error})"
+                f"`data_dir` must be a directory in which '{builder.name}' can be prepared, and its source "
+                f"in reach and whole. Received: data_dir='{builder.data_dir_root}' "
+                f"({type(error).__name__}: {error})"
             ) from error
+
+
+def _batched(examples, batch_size, drop_remainder):
+    """Batch examples, padded where their shapes are open."""
+    spec = tf.nest.flatten(examples.element_spec)
+    if all(part.shape.is_fully_defined() for part in spec):
+        return examples.batch(batch_size, drop_remainder=drop_remainder)
+    values = tf.nest.map_structure(
+        lambda part: "" if part.dtype == tf.string else tf.cast(-1, part.dtype), examples.element_spec
+    )
+    return examples.padded_batch(batch_size, padding_values=values, drop_remainder=drop_remainder)

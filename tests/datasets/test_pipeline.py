@@ -2,6 +2,7 @@ import socket
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import pipeline
@@ -16,9 +17,7 @@ class PipelineNumbers(tfds.core.GeneratorBasedBuilder):
 
     def _info(self):
         features = {"x": tfds.features.Scalar(np.int64), "y": tfds.features.Scalar(np.int64)}
-        return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("x", {"y": "y"})
-        )
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
         return {"train": self._generate_examples(1000), "test": self._generate_examples(7)}
@@ -33,10 +32,13 @@ def data_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("data")
 
 
-def batches(data_dir, split="train", batch_size=64, **options):
-    return pipeline.batches(
-        PipelineNumbers(data_dir=data_dir), SPLITS, split, batch_size, lambda x, y: (x, y), **options
-    )
+def as_is(features):
+    return features["x"], {"y": features["y"]}
+
+
+def batches(data_dir, split="train", batch_size=64, seed=0, **options):
+    examples = pipeline.read(PipelineNumbers(data_dir=data_dir), SPLITS, split, seed)
+    return pipeline.batches(examples, split, batch_size, as_is, seed, **options)
 
 
 def order(dataset):
@@ -55,7 +57,7 @@ def test_training_order_follows_from_the_seed(data_dir):
 def test_training_examples_move_far(data_dir):
     drawn = np.argsort(order(batches(data_dir)))  # prepares the dataset
     stored = np.argsort(
-        order(PipelineNumbers(data_dir=data_dir).as_dataset("train[:80%]", as_supervised=True).batch(64))
+        order(PipelineNumbers(data_dir=data_dir).as_dataset("train[:80%]").batch(64).map(as_is))
     )
     assert abs(np.corrcoef(stored, drawn)[0, 1]) < 0.2
 
@@ -89,9 +91,41 @@ def test_number_of_batches_is_known(data_dir):
 
 
 def test_transform_sees_batches(data_dir):
-    builder = PipelineNumbers(data_dir=data_dir)
-    dataset = pipeline.batches(builder, SPLITS, "test", 4, lambda x, y: (x * 0 + len(x.shape), y))
+    examples = pipeline.read(PipelineNumbers(data_dir=data_dir), SPLITS, "test")
+    dataset = pipeline.batches(
+        examples, "test", 4, lambda features: (features["x"] * 0 + len(features["x"].shape), 0)
+    )
     assert order(dataset) == [1] * 7
+
+
+def test_examples_of_several_lengths_are_padded():
+    examples = tf.data.Dataset.from_tensor_slices({"text": ["a", "b c d", ""]})
+
+    def decode(features):
+        words = tf.strings.split(features["text"])[:2]
+        return {"words": words, "numbers": tf.strings.length(words)}
+
+    dataset = pipeline.batches(examples, "test", 3, lambda x: (x["words"], x["numbers"]), decode=decode)
+    words, numbers = next(dataset.as_numpy_iterator())
+    assert words.tolist() == [[b"a", b""], [b"b", b"c"], [b"", b""]]
+    assert numbers.tolist() == [[1, -1], [1, 1], [-1, -1]]
+
+
+class MissingSource(PipelineNumbers):
+    """A dataset whose archive cannot be had."""
+
+    error = None
+
+    def _split_generators(self, dl_manager):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [*pipeline.BAD_SOURCE, ConnectionError])
+def test_a_source_that_is_out_of_reach_or_damaged(tmp_path, error):
+    builder = MissingSource(data_dir=tmp_path)
+    builder.error = error("no archive")
+    with pytest.raises(OSError, match=rf"its source in reach and whole.*\({error.__name__}: no archive\)"):
+        pipeline.prepare(builder)
 
 
 def test_unknown_split_is_refused_before_anything_is_written(tmp_path):
@@ -109,7 +143,7 @@ def test_batch_size_is_checked(tmp_path, batch_size):
 def test_data_dir_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        OSError, match=rf"'pipeline_numbers' can be prepared. Received: data_dir='{tmp_path}/file/data'"
+        OSError, match=rf"'pipeline_numbers' can be prepared.*Received: data_dir='{tmp_path}/file/data'"
     ):
         batches(tmp_path / "file" / "data")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -138,7 +172,7 @@ def test_another_process_prepares_first(tmp_path, monkeypatch):
 
     monkeypatch.setattr(late, "_split_generators", overtaken)
     pipeline.prepare(late)
-    assert order(late.as_dataset("test", as_supervised=True).batch(7)) == order(batches(tmp_path, "test"))
+    assert order(late.as_dataset("test").batch(7).map(as_is)) == order(batches(tmp_path, "test"))
     assert [path.name for path in (tmp_path / "pipeline_numbers").iterdir()] == ["1.0.0"]
 
 

@@ -1,0 +1,1 @@
+from tests.datasets.harness import no_network as no_network
