@@ -1,8 +1,12 @@
 """Names that docstring examples use, and a quiet TensorFlow."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault(  # tests compile much and run little
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 import keras
 import numpy as np
@@ -10,6 +14,10 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
+
+gc.collect()
+gc.freeze()  # what was imported stays: to look through it again and again takes a seventh of all the time
+gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)

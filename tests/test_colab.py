@@ -12,8 +12,6 @@ from nbclient import NotebookClient
 
 import mtl_zoo as mz
 
-pytestmark = pytest.mark.xdist_group("colab")  # one worker executes a notebook, once
-
 ROOT = pathlib.Path(__file__).parents[1]
 COLAB = ROOT / "colab"
 NOTEBOOKS = sorted(COLAB.glob("*.ipynb"))
@@ -29,7 +27,7 @@ def tagged(notebook, tag):
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
-def execute(path, directory, parameters, last_cell):
+def execute(path, directory, data_dir, parameters, last_cell):
     """Run a notebook in `directory`, with other parameters, without the installation, and one cell more."""
     notebook = read(path)
     (cell,) = tagged(notebook, "parameters")
@@ -45,7 +43,8 @@ def execute(path, directory, parameters, last_cell):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.delenv("MPLBACKEND", raising=False)
-        for variable in ("TFDS_DATA_DIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        patch.setenv("TFDS_DATA_DIR", str(data_dir))
+        for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
             patch.setenv(variable, str(directory / variable.lower()))
         return asyncio.run(client.async_execute())
 
@@ -111,9 +110,10 @@ def directory(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def quickstart(directory):
+def quickstart(directory, multi_digits_dir):
     """The notebook after one epoch; it leaves `model.keras` beside what it exports."""
-    return execute(COLAB / "01_quickstart.ipynb", directory, "EPOCHS = 1", "model.save('model.keras')")
+    parameters, last_cell = "EPOCHS = 1", "model.save('model.keras')"
+    return execute(COLAB / "01_quickstart.ipynb", directory, multi_digits_dir, parameters, last_cell)
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +124,9 @@ def exported(quickstart, directory):
 
 
 @pytest.fixture(scope="module")
-def examples(quickstart, directory):
+def examples(multi_digits_dir):
     """All test images, and the labels of both tasks."""
-    test = mz.datasets.multi_digits.load("test", batch_size=4000, data_dir=directory / "tfds_data_dir")
+    test = mz.datasets.multi_digits.load("test", batch_size=4000, data_dir=multi_digits_dir)
     return next(iter(test))
 
 

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from mtl_zoo.aggregators import Aggregator, GramianAggregator
-from mtl_zoo.aggregators.base import cross_gramian, gramian, num_tasks
+from mtl_zoo.aggregators.base import cross_gramian, inner_products, num_tasks
 
 
-def test_gramian_sums_over_blocks():
+def test_inner_products_sum_over_blocks():
     jacobian = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]], "float32")
     expected = [[14.0, 10.0], [10.0, 17.0]]
-    np.testing.assert_allclose(gramian(jacobian), expected)
-    np.testing.assert_allclose(gramian([jacobian[:, :1], jacobian[:, 1:]]), expected)
+    np.testing.assert_allclose(inner_products(jacobian), expected)
+    np.testing.assert_allclose(inner_products([jacobian[:, :1], jacobian[:, 1:]]), expected)
 
 
 def test_cross_gramian_has_the_first_part_in_its_rows():

@@ -15,8 +15,6 @@ from mtl_zoo.datasets.census_income import COLUMNS, EXCLUDED, FEATURES, NUMBERS,
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "census-income.test.gz"
 ROWS = 200
 
-pytestmark = pytest.mark.xdist_group("census_income")  # one worker prepares the dataset, once
-
 
 def row(index):
     """Return the text of a row: older people earn more, and every other one never married."""

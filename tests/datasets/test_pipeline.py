@@ -1,3 +1,4 @@
+import concurrent.futures
 import socket
 
 import numpy as np
@@ -162,17 +163,12 @@ def test_interrupted_preparation_leaves_nothing_behind(tmp_path, monkeypatch):
     assert len(order(batches(tmp_path))) == 800
 
 
-def test_another_process_prepares_first(tmp_path, monkeypatch):
-    late = PipelineNumbers(data_dir=tmp_path)
-    split_generators = late._split_generators
-
-    def overtaken(dl_manager):
-        pipeline.prepare(PipelineNumbers(data_dir=tmp_path))
-        return split_generators(dl_manager)
-
-    monkeypatch.setattr(late, "_split_generators", overtaken)
-    pipeline.prepare(late)
-    assert order(late.as_dataset("test").batch(7).map(as_is)) == order(batches(tmp_path, "test"))
+def test_one_prepares_and_others_wait(tmp_path):
+    builders = [PipelineNumbers(data_dir=tmp_path) for _ in range(3)]  # all made before there is anything
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(pipeline.prepare, builders))
+    for builder in builders:
+        assert order(builder.as_dataset("test").batch(7).map(as_is)) == order(batches(tmp_path, "test"))
     assert [path.name for path in (tmp_path / "pipeline_numbers").iterdir()] == ["1.0.0"]
 
 
