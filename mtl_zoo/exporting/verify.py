@@ -1,0 +1,180 @@
+"""Comparison of an artefact, which runs without this library and Keras, with the model it was made from.
+
+The artefact answers in a process of its own, in which a script runs that can import neither `keras` nor
+`mtl_zoo`. The script is found by the artefact's suffix: `_answer_saved_model.py` for a directory,
+`_answer_tflite.py` for `model.tflite`. It is called with the artefact and a folder; for every `inputs_*.npz`
+there, arrays by the names of the model's inputs, it writes `outputs_*.npz`, predictions by `task`, or by
+`anything/task` where the artefact has several ways to answer.
+"""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import keras
+import numpy as np
+
+from mtl_zoo.exporting.inputs import by_name
+from mtl_zoo.exporting.model_card import checksums, read_card
+from mtl_zoo.validation import check_tasks
+
+SCRIPTS = pathlib.Path(__file__).parent
+
+# Runs a script where importing Keras or this library is an error.
+RUN = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(("keras", "tf_keras", "mtl_zoo")))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How far an artefact agrees with its model on one task.
+
+    Args:
+        task: Name of the task.
+        difference: Largest absolute difference of predictions, over all ways to answer.
+        scale: Largest absolute prediction of the model, at least 1.
+        metrics: Dictionary from names of metrics to pairs, of the model and of the artefact.
+    """
+
+    task: str
+    difference: float
+    scale: float
+    metrics: dict
+
+    @property
+    def metric_difference(self):
+        """Largest absolute difference of a metric; 0 without metrics."""
+        return max((abs(a - b) for a, b in self.metrics.values()), default=0.0)
+
+    def within(self, tolerance, metric_tolerance):
+        """Return whether predictions agree, relative to `scale`, and metrics do; NaN never agrees."""
+        close = self.difference <= tolerance * self.scale
+        return bool(close and self.metric_difference <= metric_tolerance)
+
+
+def verify(artefact, model, tasks, batches):
+    """Compare the predictions of an artefact with those of a model on labelled data.
+
+    Args:
+        artefact: Directory or file that was exported.
+        model: The functional `keras.Model` it was exported from.
+        tasks: Sequence of `mtl_zoo.Task`.
+        batches: Iterable of `(inputs, labels)` or `(inputs, labels, sample_weight)`, for instance a
+            `tf.data.Dataset`; at least one.
+
+    Returns:
+        List of `Agreement`, one per task.
+
+    Raises:
+        FileNotFoundError: If there is no artefact.
+        ValueError: If its files are not those that were written, it does not answer, or answers in another
+            shape.
+    """
+    check_tasks(model, tasks)
+    artefact = pathlib.Path(artefact).absolute()
+    _check_files(artefact)
+    with tempfile.TemporaryDirectory() as folder:
+        comparisons = [_Comparison(task) for task in tasks]
+        expected = _write_inputs(model, tasks, batches, pathlib.Path(folder))
+        _answer(artefact, folder)
+        for index, (labels, weights, predictions) in enumerate(expected):
+            with np.load(pathlib.Path(folder, f"outputs_{index}.npz")) as outputs:
+                for comparison in comparisons:
+                    name = comparison.task.name
+                    comparison.add(labels, weights, predictions[name], _ways(outputs, name))
+    return [comparison.result() for comparison in comparisons]
+
+
+class _Comparison:
+    """Collects what is known of one task, batch by batch."""
+
+    def __init__(self, task):
+        self.task = task
+        self.differences, self.scales = [], [1.0]
+        self.metrics = [[make() for make in task.metrics] for _ in range(2)]
+
+    def add(self, labels, weights, expected, found):
+        for prediction in found:
+            if prediction.shape != expected.shape:
+                raise ValueError(
+                    f"The answer for task '{self.task.name}' must have shape {expected.shape}. "
+                    f"Received: shape={prediction.shape}"
+                )
+            self.differences.append(np.max(np.abs(prediction - expected)))
+        self.scales.append(np.max(np.abs(expected)))
+        for metrics, predictions in zip(self.metrics, (expected, found[0]), strict=True):
+            labels_, predictions_, weights_ = self.task.items(
+                labels[self.task.label_name], predictions, weights
+            )
+            for metric in metrics:
+                metric.update_state(labels_, predictions_, sample_weight=weights_)
+
+    def result(self):
+        pairs = {a.name: (float(a.result()), float(b.result())) for a, b in zip(*self.metrics, strict=True)}
+        difference, scale = float(np.max(self.differences)), float(np.max(self.scales))
+        return Agreement(self.task.name, difference, scale, pairs)
+
+
+def _check_files(artefact):
+    """Check that an artefact is there and that its files are those that its card lists, if it has one."""
+    card, found = read_card(artefact), checksums(artefact)
+    wanted = card.get("sha256", found)
+    changed = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    if changed:
+        raise ValueError(
+            f"The files of '{artefact}' must be those that were exported. "
+            f"Received changes of {', '.join(changed)}"
+        )
+
+
+def _write_inputs(model, tasks, batches, folder):
+    """Write the inputs of all batches; return labels, sample weights and the model's predictions of each."""
+    expected = []
+    for index, batch in enumerate(batches):
+        x, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        logits = model(x, training=False)
+        arrays = {name: _array(value) for name, value in by_name(model, x).items()}
+        np.savez(folder / f"inputs_{index}.npz", **arrays)
+        predictions = {task.name: _predictions(task, logits[task.name]) for task in tasks}
+        expected.append((labels, weights, predictions))
+    if not expected:
+        raise ValueError("There must be at least one batch to compare on.")
+    return expected
+
+
+def _predictions(task, logits):
+    return keras.ops.convert_to_numpy(task.activation(keras.ops.cast(logits, "float32")))
+
+
+def _array(value):
+    """Return an array that a file can hold without pickle: strings as bytes of one length."""
+    array = value.numpy() if hasattr(value, "numpy") else np.asarray(value)
+    return array.astype(bytes) if array.dtype == object else array
+
+
+def _answer(artefact, folder):
+    """Let the artefact answer all inputs in a folder, in a fresh process."""
+    script = SCRIPTS / f"_answer_{artefact.suffix[1:] if artefact.is_file() else 'saved_model'}.py"
+    if not script.is_file():
+        kinds = sorted(path.stem.removeprefix("_answer_") for path in SCRIPTS.glob("_answer_*.py"))
+        raise ValueError(f"An export must be one of {', '.join(kinds)}. Received: '{artefact}'")
+    command = [sys.executable, "-P", "-c", RUN, str(script), str(artefact), str(folder)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
+        raise ValueError(f"'{artefact}' must answer without Keras. Received: {lines[-1]}")
+
+
+def _ways(outputs, task):
+    found = [outputs[key] for key in outputs.files if key.rpartition("/")[2] == task]
+    if not found:
+        raise ValueError(f"The export must answer task '{task}'. Received: {', '.join(outputs.files)}")
+    return found
