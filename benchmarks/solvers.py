@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import mtl_zoo as mz
-from mtl_zoo.aggregators.base import gramian
+from mtl_zoo.aggregators.base import inner_products
 from mtl_zoo.choices import FAMILIES
 
 TASKS = flags.DEFINE_list("tasks", ["2", "5", "10", "40"], "Numbers of tasks.")
@@ -56,7 +56,7 @@ def make_jacobian(num_tasks, parameters):
 
 def bound(jacobian, losses):
     """Return the Gramian, and the rows weighted by the losses, which are no less work than weights."""
-    return gramian(jacobian), tf.linalg.matvec(jacobian, losses, transpose_a=True)
+    return inner_products(jacobian), tf.linalg.matvec(jacobian, losses, transpose_a=True)
 
 
 def timer(function, arguments, jit_compile):

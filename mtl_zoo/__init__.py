@@ -8,6 +8,7 @@ from mtl_zoo import aggregators as aggregators
 from mtl_zoo import architectures as architectures
 from mtl_zoo import balancers as balancers
 from mtl_zoo import branches as branches
+from mtl_zoo import callbacks as callbacks
 from mtl_zoo import datasets as datasets
 from mtl_zoo import encoders as encoders
 from mtl_zoo import exporting as exporting

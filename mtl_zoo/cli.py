@@ -1,14 +1,19 @@
-"""The command line: `mtl-zoo train`, `evaluate`, `export` and `list`."""
+"""The command line: `mtl-zoo train`, `evaluate`, `export`, `verify` and `list`."""
 
 import math
 import sys
 
+import tensorflow as tf
 from absl import flags
 
 from mtl_zoo import choices, commands
-from mtl_zoo.trainer import SPACES
+from mtl_zoo.distribution import STRATEGIES
+from mtl_zoo.exporting.litert import PRECISIONS as LITERT_PRECISIONS
+from mtl_zoo.exporting.saved_model import BATCH_SIZES, DEVICES
+from mtl_zoo.trainer import NON_FINITE, SPACES
 
 HELP = ("-h", "--help")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DEFAULTS = {
     "dataset": "multi_digits",
     "architecture": "hard_sharing",
@@ -30,10 +35,12 @@ def main(arguments):
         _dispatch(arguments)
     except flags.Error as error:
         return _fail(error, 2)
-    except (OSError, ValueError) as error:
+    except (FloatingPointError, ImportError, OSError, ValueError) as error:
         return _fail(error, 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except tf.errors.UnavailableError:
+        return _fail("a worker is gone; run the same command again on all of them", 1)
+    except KeyboardInterrupt as interrupt:
+        return _fail(str(interrupt) or "interrupted", 130)
     return 0
 
 
@@ -63,9 +70,17 @@ def _define_train(options):
     flags.DEFINE_enum("space", SPACES[0], SPACES, spaces, flag_values=options)
     flags.DEFINE_integer("epochs", 10, "Number of epochs.", 1, flag_values=options)
     flags.DEFINE_integer("batch_size", 256, "Number of examples in a batch.", 1, flag_values=options)
+    accumulate = "Number of batches that make one update."
+    flags.DEFINE_integer("accumulate", 1, accumulate, 1, flag_values=options)
     flags.DEFINE_float("learning_rate", 1e-3, "Learning rate of Adam.", flag_values=options)
     flags.register_validator("learning_rate", _is_positive, "must be positive and finite", options)
     flags.DEFINE_integer("seed", 0, "Seed of all that is random.", 0, 2**32 - 1, flag_values=options)
+    strategies = "mirrored: all devices of this machine; multi_worker: the machines of TF_CONFIG."
+    flags.DEFINE_enum("strategy", "none", list(STRATEGIES), strategies, flag_values=options)
+    flags.DEFINE_enum("precision", PRECISIONS[0], PRECISIONS, "Of the layers.", flag_values=options)
+    flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles steps on a CPU too.", flag_values=options)
+    non_finite = "What to do at a loss or gradient that is not finite."
+    flags.DEFINE_enum("non_finite", NON_FINITE[0], NON_FINITE, non_finite, flag_values=options)
     flags.DEFINE_bool("overwrite", False, "Whether to replace an earlier run.", flag_values=options)
     flags.DEFINE_string("export", None, "Directory for a SavedModel; must not exist.", flag_values=options)
     _define_quiet(options)
@@ -81,7 +96,44 @@ def _define_evaluate(options):
 
 def _define_export(options):
     _define_path(options, "run_dir", "Directory of a finished run.")
-    _define_path(options, "output", "Directory to write; must not exist. Servers expect a number.")
+    _define_path(options, "output", "What to write; must not exist. Servers expect a number.")
+    formats = "saved_model: a directory; litert: a file *.tflite; onnx: a file *.onnx."
+    flags.DEFINE_enum("format", commands.FORMATS[0], commands.FORMATS, formats, flag_values=options)
+    precision = "Of a LiteRT file; int8 is calibrated on training examples."
+    flags.DEFINE_enum("precision", LITERT_PRECISIONS[0], LITERT_PRECISIONS, precision, flag_values=options)
+    names = "JSON file, {task: [names of its classes]}; these tasks also answer class ids and names."
+    flags.DEFINE_string("class_names", None, names, flag_values=options)
+    encoded = "Whether to add a signature that takes encoded images."
+    flags.DEFINE_bool("image_bytes", False, encoded, flag_values=options)
+    scale = "Factor of the pixels of encoded images, or one per channel."
+    flags.DEFINE_list("image_scale", [str(1 / 255)], scale, flag_values=options)
+    flags.register_validator("image_scale", _are_numbers, "must be numbers", options)
+    offset = "Summand of the scaled pixels, or one per channel."
+    flags.DEFINE_list("image_offset", ["0"], offset, flag_values=options)
+    flags.register_validator("image_offset", _are_numbers, "must be numbers", options)
+    serialized = "Whether to add a signature that takes serialized tf.train.Examples."
+    flags.DEFINE_bool("example", False, serialized, flag_values=options)
+    device = "Where it must run; for a TPU, XLA compiles it for fixed batch sizes."
+    flags.DEFINE_enum("device", DEVICES[0], DEVICES, device, flag_values=options)
+    flags.DEFINE_list(
+        "batch_sizes", list(map(str, BATCH_SIZES)), "Batch sizes for a TPU.", flag_values=options
+    )
+    flags.register_validator("batch_sizes", _are_integers, "must be integers", options)
+    flags.DEFINE_bool("bfloat16", False, "Whether layers compute in bfloat16.", flag_values=options)
+    warmup = "Whether to add warm-up requests for TensorFlow Serving, from the first test example."
+    flags.DEFINE_bool("warmup", False, warmup, flag_values=options)
+    _define_locations(options)
+
+
+def _define_verify(options):
+    _define_path(options, "export", "What was exported: a directory or a file.")
+    run_dir = "Directory of its run. Default: the one that the export names."
+    flags.DEFINE_string("run_dir", None, run_dir, flag_values=options)
+    flags.DEFINE_integer("examples", 1000, "Test examples, up to whole batches.", 1, flag_values=options)
+    tolerance = "Largest difference of a prediction, relative to the largest prediction if that is over 1."
+    flags.DEFINE_float("tolerance", 1e-4, tolerance, 0.0, flag_values=options)
+    metric = "Largest difference of a metric."
+    flags.DEFINE_float("metric_tolerance", 1e-3, metric, 0.0, flag_values=options)
     _define_locations(options)
 
 
@@ -99,6 +151,17 @@ def _define_path(options, name, text):
     flags.register_validator(name, bool, "must be given", options)
 
 
+def _are_integers(texts):
+    return all(text.isdecimal() for text in texts)
+
+
+def _are_numbers(texts):
+    try:
+        return bool(texts) and all(math.isfinite(float(text)) for text in texts)
+    except ValueError:
+        return False
+
+
 def _is_positive(number):
     return 0 < number < math.inf
 
@@ -107,6 +170,7 @@ COMMANDS = {
     "train": (commands.train, _define_train),
     "evaluate": (commands.evaluate, _define_evaluate),
     "export": (commands.export, _define_export),
+    "verify": (commands.verify, _define_verify),
     "list": (commands.list_choices, _define_locations),
 }
 

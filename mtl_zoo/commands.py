@@ -1,42 +1,69 @@
-"""What the command line does: train, evaluate, export, list."""
+"""What the command line does: train, evaluate, export, verify, list."""
 
 import contextlib
 import importlib.metadata
 import inspect
+import json
 import math
+import os
 import pathlib
 import platform
 import sys
+import tempfile
 import time
 
 import keras
 
-from mtl_zoo import choices, exporting, plots, run
+from mtl_zoo import choices, distribution, exporting, plots, run
+from mtl_zoo.callbacks import Resume
 from mtl_zoo.labels import checked, labelled_fractions, readable_label_errors
 from mtl_zoo.trainer import Trainer
 
 LOCATIONS = ("data_dir", "manual_dir")
-RECIPE = (*choices.FAMILIES, "tasks", "space", "epochs", "batch_size", "learning_rate", "seed", *LOCATIONS)
+FORMATS = ("saved_model", "litert", "onnx")
+FLAGS_OF_ALL_FORMATS = ("run_dir", "output", "format", *LOCATIONS)
+NEEDED_BY = {"batch_sizes": "device", "image_scale": "image_bytes", "image_offset": "image_bytes"}
+RECIPE = (
+    *choices.FAMILIES,
+    *("tasks", "space", "epochs", "batch_size", "accumulate", "learning_rate", "seed"),
+    *("strategy", "precision", "jit_compile", "non_finite"),
+    *LOCATIONS,
+)
 
 
 def train(options):
-    """Train a model, select its best epoch by validation loss, and measure it on the test split."""
+    """Train a model, select its best epoch by validation loss, and measure it; goes on if interrupted."""
     config = {name: options[name].value for name in RECIPE}
-    with _reserved(options) as path:
-        trainer, splits = _prepare(config)
-        if not options.quiet:
-            _print_labelled(splits["train"], trainer.tasks)
-        metrics = _fit(trainer, splits, config, path, options.quiet)
+    strategy = distribution.make_strategy(config["strategy"])
+    is_chief = strategy.extended.should_checkpoint
+    resume = Resume(pathlib.Path(options.run_dir, run.BACKUP), recipe=config, delete_checkpoint=False)
+    with _reserved(options, is_chief) as path, _precision(config["precision"]):
+        if options.overwrite and is_chief:
+            resume.clear_other()
+        with strategy.scope():
+            trainer, splits = _prepare(config)
+        _print_labelled(splits["train"], trainer.tasks, options.quiet or not is_chief)
+        metrics = _fit(trainer, splits, config, path, resume, options.quiet)
         for split in ("validation", "test"):
             metrics[split] = _measure(trainer, splits[split], options.quiet)
         run.write_json(path / run.METRICS, metrics)
+        if is_chief:
+            _finish(options, config, resume)
+    if is_chief:
+        _print_metrics(metrics["test"], trainer.tasks)
+        epochs = f"epoch {metrics['best_epoch']} of {config['epochs']}"
+        print(f"\nSelected {epochs}, with the least validation loss.\nRun directory: {options.run_dir}")
         if options.export:
-            exporting.saved_model(trainer.model, trainer.tasks, options.export)
-    _print_metrics(metrics["test"], trainer.tasks)
-    print(f"\nSelected epoch {metrics['best_epoch']} of {config['epochs']}, with the least validation loss.")
-    print(f"Run directory: {options.run_dir}")
+            print(f"SavedModel: {options.export}")
+
+
+def _finish(options, config, resume):
+    """Export the model as it is in the run directory, outside of any strategy, and remove the backup."""
     if options.export:
-        print(f"SavedModel: {options.export}")
+        _, model = run.load(options.run_dir, RECIPE)
+        information = _information(config, options.run_dir, options.export)
+        exporting.saved_model(model, _tasks(config), options.export, information=information)
+    resume.clear()
 
 
 def evaluate(options):
@@ -49,10 +76,117 @@ def evaluate(options):
 
 
 def export(options):
-    """Write a trained model as a TensorFlow SavedModel with a signature per task and one for all."""
+    """Write a trained model as a TensorFlow SavedModel, or as a LiteRT or ONNX file."""
+    _check_flags_of_format(options)
     config, model = run.load(options.run_dir, RECIPE)
-    exporting.saved_model(model, _tasks(config), options.output)
+    config |= {name: options[name].value for name in LOCATIONS if options[name].value}
+    tasks, information = _tasks(config), _information(config, options.run_dir, options.output)
+    if options.format == "litert":
+        representative = _load(config, "train") if options.precision == "int8" else None
+        exporting.litert(model, tasks, options.output, options.precision, representative, information)
+    elif options.format == "onnx":
+        exporting.onnx(model, tasks, options.output, information)
+    else:
+        _export_saved_model(model, tasks, options, config, information)
     print("\n".join(exporting.describe(options.output)))
+
+
+def _check_flags_of_format(options):
+    """Refuse flags that the chosen format would ignore."""
+    given = {name for name in options if options[name].present} - {*FLAGS_OF_ALL_FORMATS}
+    wrong = {name for name in given if options.format != ("litert" if name == "precision" else "saved_model")}
+    if wrong:
+        flags = ", ".join(f"--{name}" for name in sorted(wrong))
+        raise ValueError(f"Flags must suit --format={options.format}. Received: {flags}")
+    for name, needed in NEEDED_BY.items():
+        if name in given and options[needed].value == options[needed].default:
+            raise ValueError(f"--{name} must come with --{needed}, without which it has no effect.")
+
+
+def _export_saved_model(model, tasks, options, config, information):
+    pixels = exporting.Pixels(_numbers(options.image_scale), _numbers(options.image_offset))
+    exporting.saved_model(
+        model,
+        tasks,
+        options.output,
+        class_names=_class_names(options.class_names),
+        image_bytes=pixels if options.image_bytes else None,
+        example=options.example,
+        device=options.device,
+        batch_sizes=[int(size) for size in options.batch_sizes],
+        bfloat16=options.bfloat16,
+        warmup=_first_inputs(config, model) if options.warmup else None,
+        information=information,
+    )
+
+
+def verify(options):
+    """Compare an export, in a process without Keras, with its run's model on test data."""
+    config, model = run.load(options.run_dir or _run_of(options.export), RECIPE)
+    tasks = _tasks(config)
+    config |= {name: options[name].value for name in LOCATIONS if options[name].value}
+    batches = _load(config, "test").take(math.ceil(options.examples / config["batch_size"]))
+    agreements = exporting.verify(options.export, model, tasks, batches)
+    _print_table([["", "difference", "metric", "Keras", "export"], *_agreement_rows(agreements)])
+    failed = [x.task for x in agreements if not x.within(options.tolerance, options.metric_tolerance)]
+    if failed:
+        raise ValueError(
+            f"Differences must be at most --tolerance={options.tolerance:g} and "
+            f"--metric_tolerance={options.metric_tolerance:g}. Received larger ones for {', '.join(failed)}"
+        )
+
+
+def _run_of(artefact):
+    """Return the run directory that an artefact names, relative to where the artefact is."""
+    run_dir = exporting.read_card(artefact).get("run_dir")
+    if not run_dir:
+        raise ValueError(f"--run_dir must be given, since '{artefact}' does not tell its run.")
+    return pathlib.Path(artefact).resolve().parent / run_dir
+
+
+def _agreement_rows(agreements):
+    """Return a row per task and metric; the first of a task has the difference of its predictions."""
+    for agreement in agreements:
+        cells = [agreement.task, f"{agreement.difference:.1e}"]
+        for name, values in (agreement.metrics or {"": ()}).items():
+            yield [*cells, name, *(f"{value:.4f}" for value in values), *["", ""][len(values) :]]
+            cells = ["", ""]
+
+
+def _first_inputs(config, model):
+    """Return the first test example as a batch of one, by the names of the inputs."""
+    inputs, *_ = next(iter(_load(config, "test")))
+    return {name: array[:1].numpy() for name, array in exporting.by_name(model, inputs).items()}
+
+
+def _information(config, run_dir, artefact):
+    """Return what the model card of an artefact tells of its run; the run's place as seen from there."""
+    metrics = pathlib.Path(run_dir, run.METRICS)
+    place = os.path.relpath(pathlib.Path(run_dir).resolve(), pathlib.Path(artefact).resolve().parent)
+    return {
+        "dataset": config["dataset"],
+        "architecture": config["architecture"],
+        "run_dir": place,
+        "metrics": json.loads(metrics.read_text()).get("test", {}) if metrics.is_file() else {},
+    }
+
+
+def _class_names(path):
+    """Return the dictionary that a JSON file holds, or `None` without a file."""
+    if not path:
+        return None
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    with contextlib.suppress(json.JSONDecodeError):
+        names = json.loads(text)
+        if isinstance(names, dict):
+            return names
+    raise ValueError(f"--class_names must be a JSON file, {{task: [names]}}. Received: '{path}': {text[:50]}")
+
+
+def _numbers(texts):
+    """Return one float for all channels, or a tuple of one per channel."""
+    numbers = tuple(float(text) for text in texts)
+    return numbers if len(numbers) > 1 else numbers[0]
 
 
 def list_choices(options):
@@ -64,8 +198,27 @@ def list_choices(options):
 
 
 @contextlib.contextmanager
-def _reserved(options):
-    """Reserve what a training will write before it takes any time; yield the run directory."""
+def _precision(policy):
+    """Let layers that are made in this context compute in a precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
+def _reserved(options, is_chief):
+    """Reserve what a training will write before it takes any time; yield the run directory.
+
+    Workers other than the chief take part in all there is to do and write to a directory of their own, which
+    is removed.
+    """
+    if not is_chief:
+        with tempfile.TemporaryDirectory() as path:
+            yield pathlib.Path(path)
+        return
     run.check_free(options.run_dir, options.overwrite)
     with contextlib.ExitStack() as stack:
         if options.export:
@@ -78,11 +231,19 @@ def _prepare(config):
     """Return a compiled trainer and the datasets by split, checked as far as goes without reading them."""
     keras.utils.set_random_seed(config["seed"])
     splits = {split: _load(config, split) for split in ("train", "validation", "test")}
+    keras.utils.set_random_seed(config["seed"])  # again: a dataset prepared now drew random numbers
     data, architecture, balancer, aggregator = (_chosen(config, kind) for kind in choices.FAMILIES)
     tasks = _tasks(config)
     model = architecture.make(data.target.inputs(), tasks, _encoder(data.target, config))
-    trainer = Trainer(model, tasks, balancer.make(), aggregator.make(), config["space"])
-    trainer.compile(keras.optimizers.Adam(config["learning_rate"]))
+    trainer = Trainer(
+        model,
+        tasks,
+        balancer.make(),
+        aggregator.make(),
+        **{name: config[name] for name in ("space", "accumulate", "non_finite")},
+    )
+    jit_compile = True if config["jit_compile"] else "auto"
+    trainer.compile(keras.optimizers.Adam(config["learning_rate"]), jit_compile=jit_compile)
     checked(splits["test"], None, trainer.tasks)
     return trainer, splits
 
@@ -106,12 +267,13 @@ def _tasks(config):
     return tuple(task for name, task in known.items() if name in names)
 
 
-def _print_labelled(dataset, tasks):
-    """Print which part of the labels is there, to stderr."""
+def _print_labelled(dataset, tasks, quiet):
+    """Print which part of the labels is there, to stderr; read them in any case, since it reshuffles."""
     with readable_label_errors(tasks):
         found = labelled_fractions(checked(dataset, None, tasks), tasks)
     parts = (f"{name} {fraction:.1%}" for name, fraction in found.items())
-    print("Labelled, in the first batches:", ", ".join(parts), file=sys.stderr)
+    if not quiet:
+        print("Labelled, in the first batches:", ", ".join(parts), file=sys.stderr)
 
 
 def _load(config, split):
@@ -126,7 +288,7 @@ def _load(config, split):
     )
 
 
-def _fit(trainer, splits, config, path, quiet):
+def _fit(trainer, splits, config, path, resume, quiet):
     """Train, save the model of the best epoch and a picture, and return what `metrics.json` starts with."""
     started = time.monotonic()
     best = keras.callbacks.EarlyStopping(
@@ -138,7 +300,7 @@ def _fit(trainer, splits, config, path, quiet):
             splits["train"],
             validation_data=splits["validation"],
             epochs=config["epochs"],
-            callbacks=[record, best],
+            callbacks=[record, best, resume],
             verbose=_verbosity(quiet),
         ).history
     if not math.isfinite(best.best):

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mtl_zoo.aggregators.base import GramianAggregator
+
 
 def multitask(
     tape, losses, variables, balancer=None, aggregator=None, present=None, regularization=None, parts=None
@@ -46,7 +48,8 @@ def multitask(
     if aggregator is None:
         gradients = weighted(pull, losses, variables, seeds, extra)
     else:
-        rows = jacobian(pull, parts or [losses], variables, seeds)
+        parts = parts or [losses]
+        rows = jacobian(pull, parts, variables, [tf.unstack(seeds, len(losses))] * len(parts))
         gradients = aggregate(rows, aggregator, losses, present)
         gradients = add(gradients, pull(extra, variables)) if extra else gradients
     return [balancer_gradients.get(id(v), g) for v, g in zip(variables, gradients, strict=True)]
@@ -81,7 +84,7 @@ def puller(tape, scale=1.0):
     Args:
         tape: `tf.GradientTape`.
         scale: Factor of the derivatives on their way back through the model, so that they do not vanish in
-            half precision; the gradients are divided by it. Defaults to 1.
+            half precision; the gradients, in float32 then, are divided by it. Defaults to 1.
 
     Returns:
         Function `(targets, sources, derivatives=None) -> gradients`, with the derivatives by the targets,
@@ -92,8 +95,9 @@ def puller(tape, scale=1.0):
         derivatives = [tf.ones_like(target) for target in targets] if derivatives is None else derivatives
         reached = [pair for pair in zip(targets, derivatives, strict=True) if pair[1] is not None]
         targets, derivatives = zip(*reached, strict=True)
-        gradients = tape.gradient(targets, sources, output_gradients=scaled(derivatives, scale))
-        return scaled(gradients, 1.0 / scale)
+        seeds = [tf.cast(d, t.dtype) for t, d in zip(targets, scaled(derivatives, scale), strict=True)]
+        gradients = tape.gradient(targets, sources, output_gradients=seeds)
+        return scaled(map(_in_full_precision, gradients), 1.0 / scale)
 
     return pull
 
@@ -115,34 +119,36 @@ def weighted(pull, losses, variables, seeds, extra=()):
     return pull([*losses, *extra], variables, derivatives)
 
 
-def jacobian(pull, parts, sources, seeds):
+def jacobian(pull, parts, sources, derivatives):
     """Return the gradients of every task.
 
     Args:
         pull: As `puller` returns it.
         parts: List of one list of T losses per part of the batch.
         sources: List of variables or tensors.
-        seeds: Tensor `[T]`, as `balance` returns it.
+        derivatives: List of one list of T scalars per part: the derivatives by the losses.
 
     Returns:
         List of T lists of one gradient per source, or `None` where the task does not reach it. With more than
         one part, a gradient has a leading axis for them.
     """
     rows = []
-    for seed, *losses in zip(tf.unstack(seeds, len(parts[0])), *parts, strict=True):
-        found = [pull([loss], sources, [seed]) for loss in losses]
+    for losses, seeds in zip(zip(*parts, strict=True), zip(*derivatives, strict=True), strict=True):
+        found = [pull([loss], sources, [seed]) for loss, seed in zip(losses, seeds, strict=True)]
         rows.append(found[0] if len(parts) == 1 else [_stack(column) for column in zip(*found, strict=True)])
     return rows
 
 
-def aggregate(rows, aggregator, losses, present=None):
+def aggregate(rows, aggregator, losses, present=None, gramian=None):
     """Join the gradients of several tasks.
 
     Args:
         rows: As `jacobian` returns them.
         aggregator: `Aggregator`; it sees the variables that more than one task reaches.
-        losses: List of T scalar tensors.
+        losses: List of T scalar tensors, or tensor `[T]`.
         present: As in `multitask`.
+        gramian: Function from the blocks of the Jacobian to the inner products of its rows, for a Jacobian of
+            which this replica has some columns only. Defaults to `None`: it has all.
 
     Returns:
         List of one gradient (or `None`) per source.
@@ -155,7 +161,10 @@ def aggregate(rows, aggregator, losses, present=None):
         concerned = [any(row[index] is not None for index in shared) for row in rows]
         if not all(concerned):
             present = tf.logical_and(True if present is None else present, concerned)
-        directions = aggregator(blocks, tf.stack(losses), present)
+        known = {}
+        if gramian is not None and isinstance(aggregator, GramianAggregator):
+            known["gramian"] = gramian(blocks)
+        directions = aggregator(blocks, tf.stack(losses), present, **known)
         for index, direction in zip(shared, directions, strict=True):
             gradients[index] = tf.reshape(direction, tf.shape(gradients[index]))
     return gradients
@@ -182,8 +191,20 @@ def add(gradients, others):
 def scaled(gradients, scale):
     """Multiply gradients, of which some may be `None`, by a number; unless that is the float 1."""
     if isinstance(scale, float) and scale == 1.0:
-        return gradients
+        return list(gradients)
     return [None if g is None else tf.convert_to_tensor(g) * scale for g in gradients]
+
+
+def without_duplicates(gradient):
+    """Return a gradient, or `None`; a sparse one with one slice per index.
+
+    An embedding's gradient has a slice for every token. Optimizers that square it, as Adam, must square sums.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    indices, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(indices))
+    return tf.IndexedSlices(values, indices, gradient.dense_shape)
 
 
 def shared_sizes(model, tasks):
@@ -199,15 +220,24 @@ def shared_sizes(model, tasks):
     variables = model.trainable_variables
     rows = []
 
-    @tf.function
-    def trace(inputs):
+    def differentiate(inputs):
         with tf.GradientTape(persistent=True) as tape:
             outputs = model(inputs, training=True)
-        rows.extend(tape.gradient(outputs[task.name], variables) for task in tasks)
+        rows[:] = [tape.gradient(outputs[task.name], variables) for task in tasks]
+
+    @tf.function(autograph=False)
+    def trace(inputs):
+        tf.distribute.get_strategy().run(differentiate, args=(inputs,))
 
     trace.get_concrete_function(tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), model.input))
     reached = [sum(g is not None for g in column) for column in zip(*rows, strict=True)]
     return [v.shape.num_elements() for v, count in zip(variables, reached, strict=True) if count > 1]
+
+
+def _in_full_precision(gradient):
+    """Return a gradient, or `None`, in at least float32, where the smallest ones can be divided."""
+    half = gradient is not None and gradient.dtype in (tf.float16, tf.bfloat16)
+    return tf.cast(gradient, tf.float32) if half else gradient
 
 
 def _check_parts(aggregator, parts):

@@ -15,6 +15,7 @@ HISTORY = "history.csv"
 METRICS = "metrics.json"
 CURVES = "curves.png"
 LOGS = "logs"
+BACKUP = "backup"
 PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS)
 
 
@@ -22,29 +23,33 @@ class Record(keras.callbacks.Callback):
     """Begins a run directory and adds to its history and its TensorBoard logs after every epoch.
 
     The first epoch must be over before anything is written, an earlier run removed included: by then every
-    training and validation batch has been found valid.
+    training and validation batch has been found valid. With `callbacks.Resume`, it goes on.
 
     Args:
         path: Run directory.
         config: Dictionary of everything that was chosen, written as JSON.
     """
 
+    resumed_attributes = ("rows",)
+
     def __init__(self, path, config):
         super().__init__()
         self.path = pathlib.Path(path)
         self.config = config
+        self.rows = []
         self.tensorboard = None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Write a row; epochs count from 1."""
-        row = {"epoch": epoch + 1, **(logs or {})}
-        if epoch == 0:
+        """Write all rows: after an interruption, the file may have some that are to come again."""
+        if not self.rows:
             self._begin()
-        with (self.path / HISTORY).open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if epoch == 0:
-                writer.writeheader()
-            writer.writerow(row)
+        if self.tensorboard is None:
+            self._open_logs()
+        self.rows.append({"epoch": epoch + 1, **(logs or {})})
+        with (self.path / HISTORY).open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.rows[0])
+            writer.writeheader()
+            writer.writerows(self.rows)
         self.tensorboard.on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
@@ -55,6 +60,8 @@ class Record(keras.callbacks.Callback):
     def _begin(self):
         _clear(self.path)
         write_json(self.path / CONFIG, self.config)
+
+    def _open_logs(self):
         self.tensorboard = keras.callbacks.TensorBoard(self.path / LOGS, write_graph=False)
         self.tensorboard.set_model(self.model)
         self.tensorboard.on_train_begin()
@@ -62,6 +69,8 @@ class Record(keras.callbacks.Callback):
 
 def check_free(path, overwrite=False):
     """Raise an error if a run directory is in use.
+
+    An interrupted run, which has a directory `backup`, may be gone on with.
 
     Args:
         path: Run directory.
@@ -71,7 +80,7 @@ def check_free(path, overwrite=False):
         FileExistsError: If there is an earlier run and `overwrite` is false, or there is something else.
     """
     path = pathlib.Path(path)
-    if not path.is_dir() or not any(path.iterdir()):
+    if not path.is_dir() or not any(path.iterdir()) or (path / BACKUP).is_dir():
         return
     if not (path / CONFIG).is_file():
         raise FileExistsError(f"A run directory must be new, empty, or an earlier run. Received: '{path}'")

@@ -155,7 +155,7 @@ class Task:
         """
         weights = self._weights(self.missing(self._values(labels)), sample_weight)
         if not self.labels_are_indices:
-            weights = ops.min(self._rows(weights), axis=-1)
+            weights = _smallest(self._rows(weights))
         return ops.sum(weights)
 
     def items(self, labels, logits, sample_weight=None):
@@ -181,7 +181,7 @@ class Task:
         logits = self._rows(logits)
         if self.labels_are_indices:
             return _flat(labels), logits, _flat(weights)
-        return self._rows(labels), logits, ops.min(self._rows(weights), axis=-1)
+        return self._rows(labels), logits, _smallest(self._rows(weights))
 
     def _weights(self, missing, sample_weight):
         weights = ops.cast(ops.logical_not(missing), "float32")
@@ -263,6 +263,11 @@ def _to_numbers(labels):
 
 def _flat(x):
     return x if len(x.shape) == 1 else ops.reshape(x, (-1,))
+
+
+def _smallest(rows):
+    """Return the smallest value of each row; there may be no row, on a replica without examples."""
+    return ops.min(rows, axis=-1, initial=float("inf"))
 
 
 def _expand_to(sample_weight, weights):

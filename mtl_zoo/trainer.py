@@ -1,16 +1,22 @@
 """Training of one model on several tasks."""
 
+import contextlib
+import weakref
+
 import keras
 import tensorflow as tf
 
-from mtl_zoo import gradients, representation
+from mtl_zoo import distribution, gradients, representation
+from mtl_zoo._non_finite import NonFinite
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.labels import checked, readable_label_errors
-from mtl_zoo.metrics import MeanPerTask
+from mtl_zoo.metrics import MeanPerTask, SkippedSteps
+from mtl_zoo.step import Step, not_finite, num_examples
 from mtl_zoo.validation import check_tasks
 
 SPACES = ("shared", "representation")
+NON_FINITE = ("skip", "stop")
 
 
 class Trainer(keras.Model):
@@ -38,10 +44,26 @@ class Trainer(keras.Model):
             passes; with `"representation"` those of the tensors where the shared part of the model ends, in T
             passes through the rest and one through the shared part. Without an aggregator both are the
             same. Defaults to `"shared"`.
+        accumulate: Number of batches that make one update: `fit` joins them (all of one size but the last;
+            those of a generator or a `PyDataset` must be as large already), and the step works them off one
+            after the other, so that one batch's activations are in memory at a time. The update is that of
+            the joined batch, but for layers that normalize by batch statistics. With both a balancer and
+            several batches, T backward passes are made; in representation space, all activations are in
+            memory. Defaults to 1.
+        non_finite: What happens where a loss or a gradient is not finite. With `"skip"` the step changes
+            nothing; the logs count such steps, and a warning at the end of an epoch names the tasks. With
+            `"stop"` training ends with an error as well. Overflows under a `LossScaleOptimizer` are skipped
+            either way. Defaults to `"skip"`.
+
+    Under a `tf.distribute` strategy, build model and trainer in its scope. Losses are divided by the numbers
+    of labelled items on all replicas, task gradients (or, in representation space, their inner products) are
+    added up before the aggregator sees them: N replicas make the update of the joined batch, but for layers
+    that normalize by batch statistics. Where a replica gets no example, these statistics are not finite, and
+    the step is skipped: let the batches be at least as large as the number of replicas.
 
     Raises:
-        ValueError: If tasks and outputs do not match, the space is unknown, or it is `"representation"` and
-            the model shares no trained representation or the aggregator remembers parameters.
+        ValueError: If tasks and outputs do not match, an option is unknown, or `space` is
+            `"representation"` and the model shares no trained representation or the aggregator needs more.
         TypeError: If `balancer` or `aggregator` is not an instance of its base class.
 
     Example:
@@ -56,9 +78,22 @@ class Trainer(keras.Model):
     ['click_accuracy', 'click_auc', 'click_loss', 'click_weight']
     """
 
-    def __init__(self, model, tasks, balancer=None, aggregator=None, space="shared", **kwargs):
+    def __init__(
+        self,
+        model,
+        tasks,
+        balancer=None,
+        aggregator=None,
+        space="shared",
+        accumulate=1,
+        non_finite="skip",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         check_tasks(model, tasks)
+        _check_option("non_finite", non_finite, NON_FINITE)
+        if accumulate < 1:
+            raise ValueError(f"`accumulate` must be at least 1. Received: accumulate={accumulate}")
         _check_type("balancer", balancer, Balancer)
         _check_type("aggregator", aggregator, Aggregator)
         self.model = model
@@ -66,11 +101,14 @@ class Trainer(keras.Model):
         self.balancer = balancer
         self.aggregator = aggregator
         self.space = space
+        self.accumulate = accumulate
+        self.non_finite = non_finite
         self.parts_of_model = self._split()
         self._build_methods()
         self.loss_tracker = MeanPerTask(len(self.tasks), name="losses")
         self.weight_tracker = MeanPerTask(len(self.tasks), name="weights")
         self.regularization_tracker = keras.metrics.Mean(name="regularization")
+        self.skipped = SkippedSteps([task.name for task in self.tasks], name="skipped_steps")
         self.task_metrics = [_make_metrics(task) for task in self.tasks]
         self.built = True
 
@@ -89,7 +127,9 @@ class Trainer(keras.Model):
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
         )
-        self.optimizer.build(self.trainable_variables)
+        with self.distribute_strategy.scope():
+            self.optimizer.build(self.trainable_variables)
+            distribution.prepare(self.optimizer)
 
     def fit(
         self,
@@ -116,17 +156,24 @@ class Trainer(keras.Model):
             validation_data = checked(validation_data, None, self.tasks)
         elif isinstance(validation_data, (tuple, list)):
             checked(*validation_data[:2], self.tasks)
-        with readable_label_errors(self.tasks):
+        if isinstance(x, tf.data.Dataset):
+            x, shuffle = self._spread(self._joined(x)), False
+        else:
+            batch_size = batch_size or 32
+            kwargs.setdefault("validation_batch_size", batch_size)
+            batch_size *= self.accumulate
+        callbacks = self._with_own(callbacks)
+        with self.distribute_strategy.scope(), readable_label_errors(self.tasks), _sessions(callbacks):
             return super().fit(
                 x,
                 y,
                 batch_size=batch_size,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=self._with_epoch_hook(callbacks),
+                callbacks=callbacks,
                 validation_split=validation_split,
-                validation_data=validation_data,
-                shuffle=shuffle and not isinstance(x, tf.data.Dataset),
+                validation_data=self._spread(validation_data),
+                shuffle=shuffle,
                 **kwargs,
             )
 
@@ -139,8 +186,8 @@ class Trainer(keras.Model):
         Raises:
             ValueError: As for `fit`.
         """
-        x = checked(x, y, self.tasks)
-        with readable_label_errors(self.tasks):
+        x = self._spread(checked(x, y, self.tasks))
+        with self.distribute_strategy.scope(), readable_label_errors(self.tasks):
             logs = super().evaluate(x, y, batch_size=batch_size, return_dict=True, **kwargs)
         return logs if return_dict else [logs[name] for name in self.metrics_names]
 
@@ -149,43 +196,44 @@ class Trainer(keras.Model):
         return self.model(inputs, training=training)
 
     def train_step(self, data):
-        """Make one update and return the logs; called by `fit`."""
-        x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape(persistent=self.aggregator is not None) as tape:
-            logits, representation = self._forward(x, tape)
-            items, losses = self._task_losses(labels, logits, sample_weight)
-            parts = self._parts(labels, logits, sample_weight) or [(items, losses)]
-            regularization = [tf.add_n(self.model.losses)] if self.model.losses else []
-        counts = _counts(items)
-        present = counts > 0
-        seeds, balancer_gradients = gradients.balance(losses, self.balancer, present)
-        scale = self.optimizer.scale_loss(1.0)
-        pull = gradients.puller(tape, scale)
-        variables = self.trainable_variables
-        if self.aggregator is None:
-            found = gradients.weighted(pull, losses, variables, seeds, regularization)
-        else:
-            found = self._aggregated(pull, parts, seeds, losses, regularization, representation)
-        found = [balancer_gradients.get(id(v), g) for v, g in zip(variables, found, strict=True)]
-        self.optimizer.apply(gradients.scaled(found, scale), variables)
+        """Make one update and return the logs; called by `fit`.
+
+        Where a loss or a gradient is not finite, weights and state stay as they are, and the step is counted.
+        """
+        state = self._state_of_the_step()
+        values = [tf.identity(variable.value) for variable in state]
+        given = [x for x in tf.nest.flatten(data, expand_composites=True) if x is not None]
+        with tf.control_dependencies(given):  # at the end of the data, no random number is drawn in vain
+            step = Step(self, data)
+            found = step.gradients()
+        finite = ~(not_finite([step.losses, *found]) | self._state_is_not_finite())
+        scaled = gradients.scaled(found, step.scale)
+        distribution.apply(self.optimizer, scaled, self.trainable_variables, finite)
         if self.balancer is not None and self.balancer.second_look:
-            self._look_again(x, labels, sample_weight, present)
-        self._update_metrics(items, losses, counts, regularization)
-        self.weight_tracker.update_state(seeds * getattr(self.aggregator, "task_weights", 1.0), present)
-        return {**self._logs(), **self._per_task(self.weight_tracker, "weight")}
+            losses = step.measure()
+            self.balancer.look(losses, (step.counts > 0) & tf.math.is_finite(losses))
+        tf.cond(finite, lambda: self._count(step), lambda: self._undo(step, state, values))
+        return {**self._logs(), **self._training_logs()}
 
     def test_step(self, data):
         """Measure one batch and return the logs; called by `evaluate`. Leaves the state of methods alone."""
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        items, losses = self._task_losses(labels, self.model(x, training=False), sample_weight)
-        self._update_metrics(items, losses, _counts(items), self.model.losses)
+        items = self.items(labels, self.model(x, training=False), sample_weight)
+        sums = tf.stack([task.sum_loss(*item) for task, item in zip(self.tasks, items, strict=True)])
+        counts = tf.stack([tf.reduce_sum(weights) for _, _, weights in items])
+        self.loss_tracker.update_state(tf.math.divide_no_nan(sums, counts), counts)
+        self._update_task_metrics(items)
+        penalties = self.model.losses
+        if penalties:
+            self.regularization_tracker.update_state(tf.add_n(penalties), num_examples(labels))
         return self._logs()
 
     @property
     def metrics(self):
         """All metrics, reset at the start of every epoch."""
         nested = keras.tree.flatten(self.task_metrics)
-        return [self.loss_tracker, self.regularization_tracker, self.weight_tracker, *nested]
+        trackers = [self.loss_tracker, self.regularization_tracker, self.weight_tracker, self.skipped]
+        return [*trackers, *nested]
 
     @property
     def metrics_names(self):
@@ -207,27 +255,69 @@ class Trainer(keras.Model):
         for index, state in enumerate(self._random_states()):
             state.assign(store[str(index)])
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Build nothing: all is built. Keras' version fails under `MultiWorkerMirroredStrategy`."""
+        if iterator is not None:
+            self.epoch_iterator = weakref.ref(iterator)  # for `Resume`, which needs the place in the data
+
+    def _make_function(self, step_function):
+        """As Keras, whose reduction over several workers needs logs with an axis."""
+        if not distribution.has_workers(self.distribute_strategy):
+            return super()._make_function(step_function)
+
+        def with_axis(data):
+            return tf.nest.map_structure(lambda x: tf.reshape(x, (1,)), step_function(data))
+
+        return super()._make_function(with_axis)
+
+    def _get_metrics_result_or_logs(self, logs):
+        """Return the logs of an epoch, over all replicas."""
+        found = {**self._logs(), **self._training_logs()}
+        return {name: found[name] for name in logs or found}  # none if `Resume` had all behind
+
     def _random_states(self):
         saved = {id(variable) for variable in self.weights}
         return [variable for variable in self.variables if id(variable) not in saved]
 
-    def _with_epoch_hook(self, callbacks):
+    def _with_own(self, callbacks):
         """Put the balancer's `on_epoch_end` before all callbacks, so that checkpoints hold its result."""
-        if self.balancer is None or isinstance(callbacks, keras.callbacks.CallbackList):
+        if isinstance(callbacks, keras.callbacks.CallbackList):
             return callbacks
-        hook = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.balancer.on_epoch_end())
-        return [hook, *keras.tree.flatten(callbacks or [])]
+        own = [NonFinite()]
+        if self.balancer is not None:
+            hook = lambda epoch, logs: self.balancer.on_epoch_end()  # noqa: E731
+            own.append(keras.callbacks.LambdaCallback(on_epoch_end=hook))
+        return [*own, *keras.tree.flatten(callbacks or [])]
+
+    def _spread(self, x):
+        return distribution.spread(x, self.distribute_strategy)
+
+    def _joined(self, x):
+        """Return a dataset of batches that each hold those of one update."""
+        if self.accumulate == 1:
+            return x
+        sizes = [len(batch) for batch in x.take(1).map(lambda inputs, *rest: tf.nest.flatten(inputs)[0])]
+        if not sizes:
+            return x
+        number = int(x.cardinality())
+        x = x.rebatch(sizes[0] * self.accumulate)
+        known = tf.data.experimental.assert_cardinality(-(-number // self.accumulate))
+        return x.apply(known) if number > 0 else x
 
     def _split(self):
         """Return trunk and heads if an aggregator works on the representation between them."""
-        if self.space not in SPACES:
-            raise ValueError(f"`space` must be one of {SPACES}. Received: space={self.space!r}")
+        _check_option("space", self.space, SPACES)
         if self.aggregator is None or self.space == "shared":
             return ()
         if self.aggregator.state_per_parameter:
             raise ValueError(
                 f"{type(self.aggregator).__name__} remembers something about every parameter, which a "
                 "representation does not have: `space` must be 'shared'. Received: space='representation'"
+            )
+        if self.aggregator.sub_batches > 1 and distribution.num_replicas() > 1:
+            raise ValueError(
+                f"{type(self.aggregator).__name__} compares parts of the batch, which on several replicas "
+                "needs all of the Jacobian: `space` must be 'shared'. Received: space='representation'"
             )
         return representation.split(self.model, self.tasks)
 
@@ -242,93 +332,90 @@ class Trainer(keras.Model):
                 sizes = gradients.shared_sizes(self.model, self.tasks) or [0]
             self.aggregator.build([(num_tasks, size) for size in sizes])
 
-    def _forward(self, x, tape):
-        """Return the logits and, in representation space, the tensors before and after the cut."""
-        if not self.parts_of_model:
-            return self.model(x, training=True), None
-        trunk, heads = self.parts_of_model
-        before = keras.tree.flatten(trunk(x, training=True))
-        with tape.stop_recording():
-            after = [tf.identity(tensor) for tensor in before]
-        tape.watch(after)
-        inputs = tf.nest.map_structure(tf.convert_to_tensor, x)
-        return heads([after, inputs], training=True), (before, after)
+    def items(self, labels, logits, sample_weight=None):
+        """Return what `Task.items` returns, for every task.
 
-    def _aggregated(self, pull, parts, seeds, losses, regularization, representation):
-        """Return the gradients of the variables by way of the aggregator, and of the regularization."""
-        variables = self.trainable_variables
-        present = tf.reduce_all(tf.stack([_counts(items) > 0 for items, _ in parts]), axis=0)
-        parts = [losses_of_part for _, losses_of_part in parts]
-        if representation is None:
-            rows = gradients.jacobian(pull, parts, variables, seeds)
-            found = gradients.aggregate(rows, self.aggregator, losses, present)
-            return gradients.add(found, pull(regularization, variables)) if regularization else found
-        before, after = representation
-        rows = gradients.jacobian(pull, parts, [*after, *variables], seeds)
-        directions = gradients.aggregate(
-            [row[: len(after)] for row in rows], self.aggregator, losses, present
-        )
-        heads = gradients.total([row[len(after) :] for row in rows], self.aggregator.sub_batches)
-        if regularization:
-            extra = pull(regularization, [*after, *variables])
-            directions = gradients.add(directions, extra[: len(after)])
-            heads = gradients.add(heads, extra[len(after) :])
-        return gradients.add(heads, pull(before, variables, directions))
-
-    def _task_losses(self, labels, logits, sample_weight):
-        """Return each task's flat labels, logits and weights, and its loss."""
-        items = [
-            task.items(
-                labels[task.label_name],
-                logits[task.name],
-                sample_weight.get(task.label_name) if isinstance(sample_weight, dict) else sample_weight,
-            )
+        Args:
+            labels: Dict of labels.
+            logits: Dict of logits, as the model returns them.
+            sample_weight: As in `fit`.
+        """
+        return [
+            task.items(labels[task.label_name], logits[task.name], self.weight_of(task, sample_weight))
             for task in self.tasks
         ]
-        return items, [task.mean_loss(*item) for task, item in zip(self.tasks, items, strict=True)]
 
-    def _parts(self, labels, logits, sample_weight):
-        """Return items and losses of each part of the batch that the aggregator wants, if it wants several.
+    def weight_of(self, task, sample_weight):
+        """Return the sample weight of one task, out of that for all or a dict."""
+        return sample_weight.get(task.label_name) if isinstance(sample_weight, dict) else sample_weight
 
-        Example i belongs to part i % n.
-        """
-        number = 1 if self.aggregator is None else self.aggregator.sub_batches
-        if number == 1:
-            return []
-        batch = (labels, logits, sample_weight)
-        parts = [
-            tf.nest.map_structure(lambda x, k=k: None if x is None else x[k::number], batch)
-            for k in range(number)
-        ]
-        return [self._task_losses(*part) for part in parts]
+    def _state_of_the_step(self):
+        """Return what a step changes besides trainable variables and the optimizer."""
+        parts = [part for part in (self.model, self.balancer, self.aggregator) if part is not None]
+        return [variable for part in parts for variable in part.non_trainable_variables]
 
-    def _look_again(self, x, labels, sample_weight, present):
-        """Show the balancer the batch's losses after the update; the statistics of normalization stay."""
-        state = self.model.non_trainable_variables
-        values = [tf.identity(variable.value) for variable in state]
-        _, losses = self._task_losses(labels, self.model(x, training=True), sample_weight)
+    def _state_is_not_finite(self):
+        """Return whether a layer's statistics are not finite on some replica."""
+        variables = self.model.non_trainable_variables
+        state = [v.value for v in variables if keras.backend.is_float_dtype(v.dtype)]
+        if not state:
+            return False
+        return distribution.all_reduce(tf.cast(not_finite(state), tf.float32)) > 0
+
+    def _count(self, step):
+        """Update the logs after a step."""
+        for items in step.items:
+            self._update_task_metrics(items)
+        for penalty, number in step.regularization:
+            self.regularization_tracker.update_state(penalty, number)
+        self.loss_tracker.update_state(step.losses, step.counts)
+        weights = step.seeds * getattr(self.aggregator, "task_weights", 1.0)
+        self.weight_tracker.update_state(weights, step.counts > 0)
+        return 0
+
+    def _undo(self, step, state, values):
+        """Restore the state before a step whose losses or gradients are not finite, and count it."""
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
-        self.balancer.look(tf.stack(losses), present)
+        known = tf.math.is_finite(step.losses)
+        self.loss_tracker.update_state(tf.where(known, step.losses, 0.0), tf.where(known, step.counts, 0.0))
+        share = 1.0 / distribution.num_replicas()
+        self.skipped.update_state(~known, step.bad_rows(), share)
+        return 0
 
-    def _update_metrics(self, items, losses, counts, regularization):
-        self.loss_tracker.update_state(losses, counts)
+    def _update_task_metrics(self, items):
         for task, metrics, (labels, logits, weights) in zip(
             self.tasks, self.task_metrics, items, strict=True
         ):
             for metric in metrics:
                 metric.update_state(labels, task.activation(logits), sample_weight=weights)
-        if regularization:
-            self.regularization_tracker.update_state(tf.add_n(regularization))
+
+    def _training_logs(self):
+        return {
+            **self._per_task(self.weight_tracker.result(), "weight"),
+            "skipped_steps": self.skipped.result(),
+        }
 
     def _logs(self):
-        total = tf.reduce_sum(self.loss_tracker.result()) + self.regularization_tracker.result()
-        logs = {"loss": total, **self._per_task(self.loss_tracker, "loss")}
+        never_finite = (self.skipped.bad_losses > 0) & (self.loss_tracker.count == 0)
+        losses = tf.where(never_finite, float("nan"), self.loss_tracker.result())
+        logs = {"loss": tf.reduce_sum(losses) + self.regularization_tracker.result()}
+        logs |= self._per_task(losses, "loss")
         return logs | {metric.name: metric.result() for metric in keras.tree.flatten(self.task_metrics)}
 
-    def _per_task(self, tracker, suffix):
-        values = tf.unstack(tracker.result(), len(self.tasks))
+    def _per_task(self, values, suffix):
+        values = tf.unstack(values, len(self.tasks))
         return {f"{task.name}_{suffix}": value for task, value in zip(self.tasks, values, strict=True)}
+
+
+@contextlib.contextmanager
+def _sessions(callbacks):
+    """Enter the context `session` of the callbacks that have one: `Resume`."""
+    with contextlib.ExitStack() as stack:
+        for callback in [] if isinstance(callbacks, keras.callbacks.CallbackList) else list(callbacks):
+            if hasattr(callback, "session"):
+                stack.enter_context(callback.session(callbacks))
+        yield
 
 
 def _make_metrics(task):
@@ -339,9 +426,9 @@ def _make_metrics(task):
     return metrics
 
 
-def _counts(items):
-    """Return the number (or the weight) of each task's labelled items, `[T]`."""
-    return tf.stack([tf.reduce_sum(weights) for _, _, weights in items])
+def _check_option(name, value, options):
+    if value not in options:
+        raise ValueError(f"`{name}` must be one of {options}. Received: {name}={value!r}")
 
 
 def _check_type(name, value, expected):

@@ -9,7 +9,7 @@ from mtl_zoo import cli
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "The first argument must be one of train, evaluate, export, list. Received: ''"),
+        ([], "The first argument must be one of train, evaluate, export, verify, list. Received: ''"),
         (["fit"], "Received: 'fit'"),
         (["--run_dir=x", "train"], "Received: '--run_dir=x'"),
         (["train"], "--run_dir=None: must be given"),

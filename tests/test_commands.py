@@ -1,5 +1,6 @@
 import csv
 import json
+import signal
 import types
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtl_zoo import cli, commands, datasets, encoders, run
+from mtl_zoo import cli, commands, datasets, encoders, exporting, run
 from mtl_zoo.task import Task
 
 TASKS = (Task.classification("kind", 3), Task.regression("size"))
@@ -148,11 +149,59 @@ def test_interrupted_training_is_not_a_finished_run(run_dir, monkeypatch, capsys
     assert not (run_dir.parent / "1").exists()
 
 
+def test_the_same_command_goes_on_after_an_interruption(run_dir, monkeypatch, capsys):
+    def terminate(self, epoch, logs=None):
+        if epoch == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert train(run_dir.parent / "whole") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.callbacks.TensorBoard, "on_epoch_end", terminate)
+        with pytest.raises(SystemExit, match="143"):
+            train(run_dir)
+    assert "interrupted after epoch 2 and is saved in" in error_line(capsys)
+    assert train(run_dir, "--seed=1") == 1
+    assert "must go on with seed=0;" in capsys.readouterr().err
+    (run_dir / run.HISTORY).write_text("lost")
+    assert train(run_dir) == 0
+    assert "Training goes on in epoch 3" in capsys.readouterr().err
+    assert sorted(path.name for path in run_dir.iterdir()) == sorted(run.PARTS)
+    assert rows(run_dir) == rows(run_dir.parent / "whole")
+    metrics = [json.loads((path / run.METRICS).read_text()) for path in (run_dir, run_dir.parent / "whole")]
+    assert metrics[0]["test"] == metrics[1]["test"]
+
+
 def test_space_is_checked_by_the_trainer(run_dir, capsys):
     arguments = ["--architecture=single_task", "--aggregator=mgda", "--space=representation"]
     assert train(run_dir, *arguments) == 1
     assert "needs trainable layers" in error_line(capsys)
     assert train(run_dir, "--aggregator=mgda", "--space=representation") == 0
+
+
+def test_ways_to_compute_are_those_of_the_flags(run_dir, monkeypatch):
+    trainers = []
+    prepare = commands._prepare
+    monkeypatch.setattr(commands, "_prepare", lambda config: trainers.append(prepare(config)) or trainers[-1])
+    flags = ("--precision=mixed_bfloat16", "--accumulate=2", "--non_finite=stop", "--jit_compile")
+    assert train(run_dir, "--strategy=mirrored", *flags) == 0
+    trainer, _ = trainers[0]
+    assert isinstance(trainer.distribute_strategy, tf.distribute.MirroredStrategy)
+    assert (trainer.accumulate, trainer.non_finite, trainer.jit_compile) == (2, "stop", True)
+    steps = keras.ops.convert_to_numpy(trainer.optimizer.iterations)
+    assert steps == 6  # three epochs of twelve examples, in batches of two times four
+    assert "bfloat16" in {layer.compute_dtype for layer in trainer.model.layers}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_several_workers_need_to_know_of_each_other(run_dir, monkeypatch, capsys):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {}}')
+    assert train(run_dir, "--strategy=multi_worker") == 1
+    assert "TF_CONFIG must hold JSON like {'cluster'" in error_line(capsys)
+
+
+def test_stops_at_a_loss_that_is_not_finite(run_dir, capsys):
+    assert train(run_dir, "--learning_rate=1e30", "--non_finite=stop") == 1
+    assert "must be finite. Received: another value in step 2 of the epoch" in error_line(capsys)
 
 
 def test_diverged_training_fails(run_dir, capsys):
@@ -200,8 +249,8 @@ def test_bad_argument_value(run_dir, tmp_path, capsys, choice, message):
     assert not any(tmp_path.iterdir())
 
 
-def test_default_dataset_with_progress_on_stderr(run_dir, tmp_path, capsys):
-    assert cli.main(["train", f"--run_dir={run_dir}", "--epochs=1", f"--data_dir={tmp_path}"]) == 0
+def test_default_dataset_with_progress_on_stderr(run_dir, multi_digits_dir, capsys):
+    assert cli.main(["train", f"--run_dir={run_dir}", "--epochs=1", f"--data_dir={multi_digits_dir}"]) == 0
     out, err = capsys.readouterr()
     assert "118/118" in err
     assert "118/118" not in out
@@ -242,3 +291,82 @@ def test_list(capsys):
     assert [*tiny.split(), "Numbers."] in lines
     assert ["--aggregator="] in lines
     assert "https://arxiv.org/abs/2001.06782" in next(line for line in lines if line[0] == "pcgrad")
+
+
+def test_an_export_is_described_and_verified(run_dir, tmp_path, capsys, monkeypatch):
+    names, saved = tmp_path / "names.json", tmp_path / "exported" / "1"
+    names.write_text('{"kind": ["a", "b", "c"]}')
+    assert train(run_dir) == 0
+    options = [f"--class_names={names}", "--warmup"]
+    assert cli.main(["export", f"--run_dir={run_dir}", f"--output={saved}", *options]) == 0
+    assert "kind_class_name string [None]" in capsys.readouterr().out
+    x, _ = next(iter(load("test", 1)))
+    requests = exporting.replay_warmup(saved)
+    expected = tf.saved_model.load(saved).signatures["size"](x=x)["size"]
+    np.testing.assert_allclose(dict(requests)["size"]["size"], expected, rtol=1e-6)
+    card = json.loads((saved / "model_card.json").read_text())
+    assert (card["dataset"], card["architecture"]) == ("tiny", "hard_sharing")
+    assert card["metrics"] == json.loads((run_dir / run.METRICS).read_text())["test"]
+
+    assert cli.main(["verify", f"--export={saved}"]) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    accuracy = f"{card['metrics']['kind_accuracy']:.4f}"
+    assert table[0] == ["difference", "metric", "Keras", "export"]
+    assert [row[0] for row in table[1:]] == ["kind", "size", "root_mean_squared_error"]
+    assert table[1][2:] == ["accuracy", accuracy, accuracy]
+    assert float(table[2][1]) < 1e-5
+
+    found = [exporting.Agreement("kind", 0.2, 1.0, {"accuracy": (0.5, 0.25)})]
+    monkeypatch.setattr(exporting, "verify", lambda *arguments: found)
+    assert cli.main(["verify", f"--export={saved}"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].split() == ["kind", "2.0e-01", "accuracy", "0.5000", "0.2500"]
+    assert printed.err.endswith("Received larger ones for kind\n")
+    tolerances = ["--tolerance=0.2", "--metric_tolerance=0.25"]
+    assert cli.main(["verify", f"--export={saved}", *tolerances]) == 0
+
+
+def test_an_export_names_its_run_by_a_path_from_where_it_is(run_dir, tmp_path, capsys):
+    assert train(run_dir, f"--export={tmp_path / 'exported' / 'tiny' / '1'}") == 0
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("runs", "exported"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    saved = tmp_path / "elsewhere" / "exported" / "tiny" / "1"
+    assert str(tmp_path) not in (saved / "model_card.json").read_text()
+    assert cli.main(["verify", f"--export={saved}"]) == 0
+    saved.rename(tmp_path / "1")
+    capsys.readouterr()
+    assert cli.main(["verify", f"--export={tmp_path / '1'}"]) == 1
+    assert "must hold a finished run" in error_line(capsys)
+    run_flag = f"--run_dir={tmp_path / 'elsewhere' / 'runs' / 'tiny'}"
+    assert cli.main(["verify", f"--export={tmp_path / '1'}", run_flag]) == 0
+
+
+WRONG_EXPORTS = [
+    (["--batch_sizes=2"], 1, "--batch_sizes must come with --device"),
+    (["--image_scale=1"], 1, "--image_scale must come with --image_bytes"),
+    (["--device=tpu", "--batch_sizes=2,x"], 2, "--batch_sizes=['2', 'x']: must be integers"),
+    (["--image_bytes", "--image_offset=1,x"], 2, "--image_offset=['1', 'x']: must be numbers"),
+    (["--format=onnx", "--warmup"], 1, "Flags must suit --format=onnx. Received: --warmup"),
+    (["--class_names=list.json"], 1, "--class_names must be a JSON file, {task: [names]}. Received: 'list"),
+    (["--class_names=text.json"], 1, "--class_names must be a JSON file"),
+]
+
+
+def test_wrong_flags_of_an_export(run_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "text.json").write_text("names")
+    assert train(run_dir) == 0
+    capsys.readouterr()
+    for arguments, code, message in WRONG_EXPORTS:
+        assert cli.main(["export", f"--run_dir={run_dir}", "--output=1", *arguments]) == code
+        assert message in error_line(capsys)
+        assert not (tmp_path / "1").exists()
+
+
+def test_an_export_that_tells_no_run_is_verified_with_one_that_is_given(tmp_path, capsys):
+    assert cli.main(["verify", f"--export={tmp_path}/none"]) == 1
+    assert "must be an exported model" in error_line(capsys)
+    assert cli.main(["verify", f"--export={tmp_path}"]) == 1
+    assert "--run_dir must be given" in error_line(capsys)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
+from tests.architectures.harness import without_metrics
 from tests.harness import instance, methods
 
 BALANCERS = {"none": None, **methods(mz.balancers, mz.balancers.Balancer)}
@@ -18,11 +19,26 @@ ARCHITECTURES = {
 SPACES = ("shared", "representation")
 ZIPPED = list(zip(itertools.cycle(BALANCERS), AGGREGATORS))  # every method once: their states are independent
 TASKS = [mz.Task.classification("left", 3), mz.Task.regression("right")]
+QUICK_TASKS = without_metrics(TASKS)
 
 
 def small_model(architecture="hard_sharing", **arguments):
     encoder = mz.encoders.mlp(6, activation="tanh", **arguments)
     return ARCHITECTURES[architecture](keras.Input((4,)), TASKS, encoder)
+
+
+@functools.cache
+def _model_and_weights(architecture):
+    keras.utils.set_random_seed(0)
+    model = small_model(architecture)
+    return model, model.get_weights()
+
+
+def same_model(architecture="hard_sharing"):
+    """Return always the same model, with its first weights: to build one takes as long as a step."""
+    model, weights = _model_and_weights(architecture)
+    model.set_weights(weights)
+    return model
 
 
 def data(size=32, seed=0):
@@ -45,11 +61,18 @@ EAGER = {"run_eagerly": True}  # quicker than a graph, for a few small steps
 
 
 def make_trainer(
-    balancer="none", aggregator="none", model=None, optimizer=None, seed=0, options=EAGER, space="shared"
+    balancer="none",
+    aggregator="none",
+    model=None,
+    optimizer=None,
+    seed=0,
+    options=EAGER,
+    space="shared",
+    tasks=TASKS,
 ):
     keras.utils.set_random_seed(seed)
     methods_used = instance(BALANCERS[balancer]), instance(AGGREGATORS[aggregator])
-    trainer = mz.Trainer((model or small_model)(), TASKS, *methods_used, space)
+    trainer = mz.Trainer((model or small_model)(), tasks, *methods_used, space)
     trainer.compile(optimizer or keras.optimizers.Adam(1e-2), **options)
     return trainer
 
@@ -248,7 +271,8 @@ def test_outputs_that_no_task_names_are_not_trained():
 
 @pytest.mark.parametrize(("balancer", "aggregator"), ZIPPED)
 def test_batch_without_labels_of_a_task_leaves_it_alone(balancer, aggregator):
-    trainer = make_trainer(balancer, aggregator, optimizer=keras.optimizers.SGD(0.1))
+    sgd = keras.optimizers.SGD(0.1)
+    trainer = make_trainer(balancer, aggregator, same_model, sgd, tasks=QUICK_TASKS)
     x, y = data(8)
     trainer.train_on_batch(x, y)
     state = [v for v in getattr(trainer.balancer, "variables", []) if v.shape == (2,)]
@@ -345,7 +369,7 @@ def test_names_of_the_logs():
         for name in found
     }
     weights = {"left_weight", "right_weight"}
-    assert set(history) == names | weights | {f"val_{name}" for name in names}
+    assert set(history) == names | weights | {"skipped_steps"} | {f"val_{name}" for name in names}
 
 
 def test_logs_are_means_over_the_labelled_items_of_the_epoch():
@@ -583,7 +607,9 @@ def test_a_fresh_trainer_resumes_exactly(tmp_path, balancer, aggregator):
         return fit(trainer, epochs=1, batch_size=32).history["loss"]
 
     model = functools.partial(small_model, dropout=0.5)
-    trainer, fresh = (make_trainer(balancer, aggregator, model, seed=seed) for seed in (0, 7))
+    trainer, fresh = (
+        make_trainer(balancer, aggregator, model, seed=seed, tasks=QUICK_TASKS) for seed in (0, 7)
+    )
     epoch(trainer)
     trainer.save_weights(tmp_path / "half.weights.h5")
     fresh.load_weights(tmp_path / "half.weights.h5")
@@ -605,7 +631,7 @@ def test_weights_load_into_a_trainer_that_has_trained(tmp_path):
 
 @pytest.mark.parametrize(("balancer", "aggregator"), ZIPPED)
 def test_evaluation_leaves_the_methods_alone(balancer, aggregator):
-    trainer = make_trainer(balancer, aggregator)
+    trainer = make_trainer(balancer, aggregator, same_model, tasks=QUICK_TASKS)
     x, y = data(8)
     trainer.train_on_batch(x, y)
     parts = [part for part in (trainer.model, trainer.balancer, trainer.aggregator) if part is not None]
@@ -689,10 +715,10 @@ def assert_one_step_trains_every_variable(trainer):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(("balancer", "aggregator"), ZIPPED)
 def test_one_step_trains_every_variable(architecture, balancer, aggregator, space):
-    model = functools.partial(small_model, architecture)
+    model = functools.partial(same_model, architecture)
     arguments = (balancer, aggregator, model, keras.optimizers.SGD(0.1))
     if makes_sense(architecture, aggregator, space):
-        assert_one_step_trains_every_variable(make_trainer(*arguments, space=space))
+        assert_one_step_trains_every_variable(make_trainer(*arguments, space=space, tasks=QUICK_TASKS))
     else:
         with pytest.raises(ValueError, match=r"must be 'shared'|needs trainable layers"):
             make_trainer(*arguments, space=space)
@@ -701,8 +727,9 @@ def test_one_step_trains_every_variable(architecture, balancer, aggregator, spac
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
 def test_every_balancer_composes_with_the_aggregator(aggregator):
     for balancer in BALANCERS:
+        sgd = keras.optimizers.SGD(0.1)
         assert_one_step_trains_every_variable(
-            make_trainer(balancer, aggregator, optimizer=keras.optimizers.SGD(0.1))
+            make_trainer(balancer, aggregator, same_model, sgd, tasks=QUICK_TASKS)
         )
 
 
@@ -722,10 +749,11 @@ def combinations():
         yield best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "balancer", "aggregator", "mode", "space"), list(combinations()))
 def test_loss_falls(architecture, balancer, aggregator, mode, space):
-    model, options = functools.partial(small_model, architecture), {"jit_compile": mode == "xla"}
-    trainer = make_trainer(balancer, aggregator, model, options=options, space=space)
+    model, options = functools.partial(same_model, architecture), {"jit_compile": mode == "xla"}
+    trainer = make_trainer(balancer, aggregator, model, options=options, space=space, tasks=QUICK_TASKS)
     losses = fit(trainer, epochs=8).history["loss"]
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.97 * losses[0]

@@ -67,6 +67,10 @@ class GramianAggregator(Aggregator):
     """Aggregator that weighs the task gradients by numbers found from their inner products alone.
 
     A subclass implements `compute_weights`. The variable `task_weights`, `[T]`, shows the last ones.
+
+    Call arguments:
+        gramian: Optional tensor `[T, T]`: the inner products, where the Jacobian at hand has only some of the
+            columns, as on one of several replicas. Defaults to those of the Jacobian.
     """
 
     def build(self, jacobian_shape):
@@ -74,8 +78,9 @@ class GramianAggregator(Aggregator):
             name="task_weights", shape=(num_tasks(jacobian_shape),), initializer="ones", trainable=False
         )
 
-    def call(self, jacobian, losses=None, present=None):
-        weights = self.compute_weights(gramian(jacobian), losses, present)
+    def call(self, jacobian, losses=None, present=None, gramian=None):
+        products = inner_products(jacobian) if gramian is None else gramian
+        weights = self.compute_weights(products, losses, present)
         self.task_weights.assign(weights)
         return keras.tree.map_structure(lambda block: ops.matmul(weights, block), jacobian)
 
@@ -109,7 +114,7 @@ class PreferenceAggregator(GramianAggregator):
         check_one_per_task(self.preferences, num_tasks(jacobian_shape))
 
 
-def gramian(jacobian):
+def inner_products(jacobian):
     """Return the inner products `[T, T]` of the rows of a Jacobian, summed over its blocks."""
     return sum(_row_products(block) for block in keras.tree.flatten(jacobian))
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from mtl_zoo import _masked
 from mtl_zoo.aggregators import _shares
-from mtl_zoo.aggregators.base import Aggregator, gramian, num_tasks
+from mtl_zoo.aggregators.base import Aggregator, inner_products, num_tasks
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -74,7 +74,7 @@ class MoCo(Aggregator):
         present = _masked.everyone(present, blocks[0].shape[0])
         self.steps.assign_add(ops.cast(present, self.steps.dtype))
         averages = self._average(blocks, ops.where(present, losses, 0.0), present)
-        shares = self._descend(gramian(averages), present)
+        shares = self._descend(inner_products(averages), present)
         return keras.tree.pack_sequence_as(jacobian, [ops.matmul(shares, average) for average in averages])
 
     def _average(self, blocks, losses, present):

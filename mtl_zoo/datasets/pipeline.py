@@ -1,11 +1,17 @@
 """From examples to batches: the `tf.data` pipeline that all datasets share."""
 
 import contextlib
+import os
 import sys
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager, extractor, util
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 # What TFDS raises besides `OSError`: files missing from `manual_dir`, failed downloads, damaged archives.
 BAD_SOURCE = (
@@ -109,7 +115,7 @@ def prepare(builder, manual_dir=None):
     """Write a TFDS dataset to its `data_dir`, once, with a progress bar on stderr.
 
     TFDS writes to a temporary directory and renames it, so a dataset is there whole or not at all. Of several
-    processes that prepare it at once, the first to finish keeps its files and the others read those.
+    processes on one machine one prepares it and the others wait, then read its files.
 
     Args:
         builder: `tfds.core.DatasetBuilder`.
@@ -120,7 +126,9 @@ def prepare(builder, manual_dir=None):
     """
     config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=manual_dir)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _alone(builder.data_dir_root):
+            if builder.is_prepared() and not builder.info.initialized:  # by another process, just now
+                builder.info.read_from_directory(builder.data_path)
             builder.download_and_prepare(download_config=config)
     except (OSError, *BAD_SOURCE) as error:
         if not builder.is_prepared():  # or else another process was first
@@ -129,6 +137,21 @@ def prepare(builder, manual_dir=None):
                 f"in reach and whole. Received: data_dir='{builder.data_dir_root}' "
                 f"({type(error).__name__}: {error})"
             ) from error
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Keep other processes of this machine waiting, where the system has locks on directories."""
+    os.makedirs(folder, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _batched(examples, batch_size, drop_remainder):

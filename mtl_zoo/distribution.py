@@ -1,0 +1,141 @@
+"""What the replicas of a `tf.distribute` strategy do together."""
+
+import json
+import os
+
+import keras
+import tensorflow as tf
+
+STRATEGIES = {
+    "none": tf.distribute.get_strategy,
+    "mirrored": tf.distribute.MirroredStrategy,
+    "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
+}
+
+
+def make_strategy(name):
+    """Return a strategy by its name, to be made before any other use of TensorFlow.
+
+    Args:
+        name: One of `STRATEGIES`: `"none"`, `"mirrored"` for all devices of this machine, or `"multi_worker"`
+            for the machines that the environment variable `TF_CONFIG` tells of.
+
+    Raises:
+        ValueError: If `TF_CONFIG` is missing, or not what TensorFlow needs.
+    """
+    if name == "multi_worker":
+        try:
+            config = json.loads(os.environ.get("TF_CONFIG", ""))
+            config["cluster"]["worker"][config["task"]["index"]]
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(
+                "The environment variable TF_CONFIG must hold JSON like "
+                "{'cluster': {'worker': ['host:port', ...]}, 'task': {'type': 'worker', 'index': 0}}. "
+                f"Received: {os.environ.get('TF_CONFIG')!r}"
+            ) from error
+    return STRATEGIES[name]()
+
+
+def num_replicas():
+    """Return the number of replicas of the strategy in whose scope this is called; 1 without one."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def has_workers(strategy):
+    """Return whether a strategy spans several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def spread(dataset, strategy):
+    """Return a dataset of which every worker gets its part of every batch.
+
+    The parts of a batch are consecutive and nearly equal. All workers must read the same batches in the same
+    order.
+
+    Args:
+        dataset: `tf.data.Dataset`, the same on every worker; anything else is returned as it is.
+        strategy: `tf.distribute.Strategy`; if it is in one process, the dataset is returned as it is.
+    """
+    if not isinstance(dataset, tf.data.Dataset) or not has_workers(strategy):
+        return dataset
+    number = strategy.num_replicas_in_sync
+
+    def part(batch, index):
+        size = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
+        start, end = size * index // number, size * (index + 1) // number
+        return tf.nest.map_structure(lambda x: x[start:end], batch)
+
+    def of_worker(context):
+        local = number // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        replicas = tf.data.Dataset.range(first, first + local)
+        parts = dataset.flat_map(lambda *batch: replicas.map(lambda index: part(batch, index)))
+        known = tf.data.experimental.assert_cardinality(dataset.cardinality() * local)
+        return parts.apply(known) if dataset.cardinality() > 0 else parts
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def all_reduce(values):
+    """Sum values over all replicas.
+
+    Args:
+        values: Structure of lists and dicts of tensors, of which any may be `None`.
+
+    Returns:
+        The same structure; the values themselves where there is one replica.
+    """
+    if num_replicas() == 1:
+        return values
+    flat = [v for v in tf.nest.flatten(values) if v is not None]
+    context = tf.distribute.get_replica_context()
+    summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, list(map(tf.convert_to_tensor, flat))))
+    return tf.nest.map_structure(lambda v: None if v is None else next(summed), values)
+
+
+def prepare(optimizer):
+    """Let an optimizer apply gradients that are the same on all replicas, instead of adding them up.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if num_replicas() > 1:
+        inner._all_reduce_sum_gradients = list
+
+
+def apply(optimizer, gradients, variables, finite):
+    """Apply gradients if they are finite.
+
+    Args:
+        optimizer: `keras.optimizers.Optimizer`; a `LossScaleOptimizer` lowers its scale if they are not.
+        gradients: List of one tensor (or `None`) per variable, the same on all replicas.
+        variables: List of variables.
+        finite: Boolean scalar tensor, the same on all replicas.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        poison = tf.where(finite, 0.0, float("nan"))  # it looks at the gradients, not at the losses
+        optimizer.apply([None if g is None else g + tf.cast(poison, g.dtype) for g in gradients], variables)
+        return
+    _apply_if(finite, lambda *given: optimizer.apply(*given), gradients, variables)
+
+
+def _apply_if(finite, update, gradients, variables):
+    if tf.__internal__.distribute.strategy_supports_no_merge_call():
+        tf.cond(finite, lambda: _done(update(gradients, variables)), lambda: 0)
+        return
+
+    def across(strategy, finite, gradients):
+        """Branch outside of the replicas, since within a branch they cannot meet."""
+        finite = strategy.experimental_local_results(finite)[0]
+
+        def on_each():
+            strategy.extended.call_for_each_replica(update, args=(gradients, variables))
+
+        tf.cond(finite, lambda: _done(on_each()), lambda: 0)
+
+    tf.distribute.get_replica_context().merge_call(across, args=(finite, gradients))
+
+
+def _done(_):
+    return 0

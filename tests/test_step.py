@@ -1,0 +1,353 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mtl_zoo as mz
+from mtl_zoo.step import not_finite, portions
+from tests.harness import instance
+from tests.test_trainer import AGGREGATORS, BALANCERS, SPACES, TASKS, ZIPPED, makes_sense
+
+SIZE = 12  # two portions of six, which parts of two and three divide
+RANDOM_PER_ELEMENT = ("GradDrop",)  # its random numbers belong to the elements of one portion's tensor
+
+
+def stage(x, name):
+    return keras.layers.Dense(6, activation="tanh", kernel_regularizer="l2", name=f"{name}_dense")(x)
+
+
+def make_trainer(balancer="none", aggregator="none", space="shared", optimizer=None, model=None, **options):
+    keras.utils.set_random_seed(0)
+    if model is None:
+        model = mz.architectures.hard_sharing(keras.Input((4,)), TASKS, [stage, stage])
+    methods = instance(BALANCERS[balancer]), instance(AGGREGATORS[aggregator])
+    trainer = mz.Trainer(model, TASKS, *methods, space, **options)
+    trainer.compile(optimizer or keras.optimizers.SGD(0.1), run_eagerly=True)
+    return trainer
+
+
+def batch(seed=0):
+    """Return a batch whose second half misses most labels."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(SIZE, 4)).astype("float32")
+    missing = random.random((2, SIZE)) < np.where(np.arange(SIZE) < SIZE // 2, 0.2, 0.6)
+    left = np.where(missing[0], -1, x[:, :3].argmax(axis=1))
+    return x, {"left": left, "right": np.where(missing[1], np.nan, 3 * x[:, 0]).astype("float32")}
+
+
+def state(trainer):
+    """Return all weights and the state of the methods."""
+    parts = [part for part in (trainer.model, trainer.balancer, trainer.aggregator) if part is not None]
+    return {variable.path: np.array(variable) for part in parts for variable in part.variables}
+
+
+def assert_same(found, expected, tolerance=0.0):
+    for (path, value), other in zip(expected.items(), found.values(), strict=True):
+        np.testing.assert_allclose(other, value, rtol=tolerance, atol=tolerance, err_msg=path)
+
+
+# Every method
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model for several trainers, and the weights that it starts with."""
+    keras.utils.set_random_seed(0)
+    model = mz.architectures.hard_sharing(keras.Input((4,)), TASKS, [stage, stage])
+    return model, model.get_weights()
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize(("balancer", "aggregator"), ZIPPED)
+def test_steps_of_every_method(model, balancer, aggregator, space):
+    if not makes_sense("hard_sharing", aggregator, space):
+        pytest.skip("the method needs the shared space")
+    model, weights = model
+    model.set_weights(weights)
+    trainer = make_trainer(balancer, aggregator, space, keras.optimizers.SGD(0.1, momentum=0.5), model)
+    trainer.train_on_batch(*batch(0))
+    check_a_step_that_is_not_finite_changes_nothing(trainer)
+    if not (aggregator in RANDOM_PER_ELEMENT and space == "representation"):
+        check_portions_make_the_update_of_the_whole_batch(trainer)
+
+
+def check_a_step_that_is_not_finite_changes_nothing(trainer):
+    trainer.reset_metrics()
+    before = state(trainer) | {v.path: np.array(v) for v in trainer.optimizer.variables}
+    x, y = batch()
+    logs = trainer.train_on_batch(np.where(np.arange(SIZE)[:, None] == 3, np.inf, x), y, return_dict=True)
+    after = state(trainer) | {v.path: np.array(v) for v in trainer.optimizer.variables}
+    random = {name for name in before if "seed" in name}  # drawn numbers are not drawn again
+    assert_same(*[{k: v for k, v in values.items() if k not in random} for values in (after, before)])
+    assert logs["skipped_steps"] == 1
+    assert np.isnan(logs["loss"])
+
+
+def check_portions_make_the_update_of_the_whole_batch(trainer):
+    """Check the same step with one portion and with two, from the state that another step left."""
+    variables = trainer.variables + trainer.optimizer.variables
+    values = [np.array(variable) for variable in variables]
+    found = []
+    for accumulate in (1, 2):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        trainer.reset_metrics()
+        trainer.accumulate = accumulate
+        logs = trainer.train_on_batch(*batch(1), return_dict=True)
+        assert logs["skipped_steps"] == 0
+        found.append((state(trainer), logs))
+    assert_same(found[1][0], found[0][0], 1e-4)
+    assert_same(found[1][1], found[0][1], 1e-4)
+
+
+# Accumulation
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_fit_joins_batches(as_dataset):
+    x, y = batch()
+    found = []
+    for accumulate, size in ((1, 6), (3, 2)):
+        trainer = make_trainer(accumulate=accumulate)
+        data = (tf.data.Dataset.from_tensor_slices((x, y)).batch(size),) if as_dataset else (x, y)
+        sizes = {} if as_dataset else {"batch_size": size}
+        trainer.fit(*data, **sizes, epochs=2, shuffle=False, verbose=0)
+        found.append((state(trainer), int(trainer.optimizer.iterations)))
+    assert found[0][1] == found[1][1] == 4
+    assert_same(found[1][0], found[0][0], 1e-5)
+
+
+def test_portions_are_nearly_equal_and_in_order():
+    x, y = np.arange(7), {"a": np.arange(7) * 10}
+    found = portions((x, y), 3)
+    assert [list(np.array(part[0])) for part in found] == [[0, 1], [2, 3], [4, 5, 6]]
+    assert [list(np.array(part[1]["a"])) for part in found] == [[0, 10], [20, 30], [40, 50, 60]]
+    assert all(part[2] is None for part in found)
+
+
+def test_a_batch_smaller_than_the_number_of_portions():
+    x, y = batch()
+    short = x[:1], {name: label[:1] for name, label in y.items()}
+    whole, split = make_trainer(), make_trainer(accumulate=3)
+    for trainer in (whole, split):
+        trainer.train_on_batch(*short)
+    assert_same(state(split), state(whole), 1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize(
+    ("aggregator", "space"), [("none", "shared"), ("MGDA", "shared"), ("MGDA", "representation")]
+)
+def test_regularization_of_activities_counts_by_examples(aggregator, space, size):
+    def active(x, name):
+        return keras.layers.Dense(6, activation="tanh", activity_regularizer="l2", name=f"{name}_dense")(x)
+
+    x, y = batch()
+    part = x[:size], {name: label[:size] for name, label in y.items()}
+    found = []
+    for accumulate in (1, 3):  # portions of 2, 2 and 3 examples, or of none but one
+        keras.utils.set_random_seed(0)
+        model = mz.architectures.hard_sharing(keras.Input((4,)), TASKS, [active, stage])
+        trainer = make_trainer("none", aggregator, space, model=model, accumulate=accumulate)
+        logs = trainer.train_on_batch(*part, return_dict=True)
+        found.append((state(trainer), logs))
+    assert_same(found[1][0], found[0][0], 1e-6)
+    assert_same(found[1][1], found[0][1], 1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"jit_compile": True}])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_sparse_gradients_make_the_update_of_dense_ones(options, accumulate):
+    """With an optimizer that squares gradients, to which every token of a word must count."""
+
+    def embed(x, name):
+        return keras.layers.Flatten(name=name)(keras.layers.Embedding(5, 3, name=f"{name}_embedding")(x))
+
+    words, (_, y), found = np.arange(4 * SIZE).reshape(SIZE, 4) ** 2 % 5, batch(), []
+    for aggregator, count, given in (("Sum", 1, {"run_eagerly": True}), ("none", accumulate, options)):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((4,), dtype="int32")
+        model = mz.architectures.hard_sharing(inputs, TASKS, [embed, stage])
+        trainer = mz.Trainer(model, TASKS, aggregator=instance(AGGREGATORS[aggregator]), accumulate=count)
+        trainer.compile(keras.optimizers.Adam(0.01), **given)
+        for _ in range(2):
+            trainer.train_on_batch(words, y)
+        found.append(state(trainer))
+    assert_same(found[1], found[0], 1e-5)
+
+
+def test_validation_in_batches_of_the_given_size():
+    x, y = batch()
+    sizes = []
+    trainer = make_trainer(accumulate=3)
+    measure = trainer.test_step
+    trainer.test_step = lambda data: sizes.append(len(data[0])) or measure(data)
+    trainer.fit(x, y, batch_size=4, validation_data=(x, y), verbose=0)
+    assert sizes == [4, 4, 4]
+
+
+def test_accumulate_must_be_positive():
+    with pytest.raises(ValueError, match=r"`accumulate` must be at least 1\. Received: accumulate=0"):
+        make_trainer(accumulate=0)
+
+
+# Losses and gradients that are not finite
+
+
+def root_model():
+    """A model whose second task has a finite loss with an infinite gradient where the input is 0."""
+    inputs = keras.Input((1,))
+    shared = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")(inputs)
+    return keras.Model(inputs, {"first": shared, "second": keras.ops.sqrt(shared)})
+
+
+ROOT_TASKS = [mz.Task.regression("first"), mz.Task.regression("second")]
+
+
+def root_trainer(**options):
+    trainer = mz.Trainer(root_model(), ROOT_TASKS, aggregator=mz.aggregators.PCGrad(seed=0), **options)
+    trainer.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    return trainer
+
+
+def root_data(x):
+    x = np.array(x, "float32")
+    return x, {"first": np.ones_like(x), "second": np.ones_like(x)}
+
+
+def test_a_gradient_that_is_not_finite_names_its_task(caplog):
+    trainer = root_trainer()
+    history = trainer.fit(*root_data([[1.0], [0.0], [2.0]]), batch_size=1, shuffle=False, verbose=0)
+    assert history.history["skipped_steps"] == [1]
+    assert "Epoch 1 skipped 1 steps: the gradient of task 'second' was not finite in 1." in caplog.text
+    assert np.isfinite(trainer.model.get_weights()[0]).all()
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_its_task():
+    trainer = root_trainer(non_finite="stop")
+    x, y = root_data([[1.0], [2.0]])
+    y["first"][1] = 1e30  # its square overflows
+    with pytest.raises(FloatingPointError, match=r"The loss of task 'first' must be finite\. .*in step 2 of"):
+        trainer.fit(x, y, batch_size=1, shuffle=False, verbose=0)
+    assert int(trainer.optimizer.iterations) == 1
+
+
+def test_several_steps_at_once_stop_too():
+    trainer = root_trainer(non_finite="stop")
+    trainer.compile(keras.optimizers.SGD(0.1), steps_per_execution=2)
+    x, y = root_data([[1.0], [2.0], [3.0], [4.0]])
+    y["first"][2] = 1e30
+    with pytest.raises(FloatingPointError, match="in a step up to 4 of the epoch, which was not applied"):
+        trainer.fit(x, y, batch_size=1, shuffle=False, verbose=0)
+    assert int(trainer.optimizer.iterations) == 3
+
+
+def test_a_second_look_at_losses_that_are_not_finite_changes_nothing():
+    trainer = make_trainer("FAMO", optimizer=keras.optimizers.SGD(1e32))
+    x, y = batch()
+    y["right"] *= 1e8
+    logs = trainer.train_on_batch(x, y, return_dict=True)
+    assert logs["skipped_steps"] == 0
+    assert not np.isfinite(trainer.test_on_batch(x, y, return_dict=True)["loss"])
+    assert all(np.isfinite(variable).all() for variable in trainer.balancer.variables)
+
+
+def test_sparse_tensors_are_inputs():
+    x, y = batch()
+    losses = []
+    for sparse in (True, False):
+        keras.utils.set_random_seed(0)
+        model = mz.architectures.hard_sharing(keras.Input((4,), sparse=sparse), TASKS, [stage, stage])
+        trainer = mz.Trainer(model, TASKS)
+        trainer.compile("sgd")
+        given = tf.sparse.from_dense(x) if sparse else x
+        dataset = tf.data.Dataset.from_tensor_slices((given, y)).batch(SIZE)
+        losses.append(trainer.fit(dataset, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+def test_statistics_of_a_layer_stay_finite(caplog):
+    inputs = keras.Input((1,))
+    shared = keras.layers.Dense(1)(keras.layers.BatchNormalization()(inputs))
+    model = keras.Model(inputs, {"first": shared, "second": 2 * shared})
+    trainer = mz.Trainer(model, ROOT_TASKS)
+    trainer.compile("sgd", run_eagerly=True)
+    before = state(trainer)
+    history = trainer.fit(*root_data([[1e30], [-1e30]]), verbose=0).history  # of an infinite variance
+    assert np.isfinite(history["loss"]).all()
+    assert "the state of a layer was not finite in 1" in caplog.text
+    assert_same(state(trainer), before)
+
+
+def test_an_epoch_without_a_finite_loss_logs_none():
+    trainer = root_trainer()
+    x, y = root_data([[1.0], [2.0]])
+    y["first"][:] = 1e30
+    logs = trainer.fit(x, y, verbose=0).history
+    assert np.isnan(logs["loss"]).all()
+    assert np.isnan(logs["first_loss"]).all()
+    assert np.isfinite(logs["second_loss"]).all()
+
+
+def test_what_to_do_must_be_known():
+    with pytest.raises(ValueError, match="`non_finite` must be one of"):
+        make_trainer(non_finite="ignore")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_not_finite_finds_one_number_among_all(value):
+    gradients = [None, tf.ones((2, 3)), tf.IndexedSlices(tf.constant([[1.0, value]]), [0], [4, 2])]
+    assert not_finite(gradients)
+    assert not not_finite(gradients[:2])
+
+
+# Half precision
+
+
+@pytest.mark.parametrize(
+    "methods",
+    [("none", "none"), ("Uncertainty", "PCGrad"), ("none", "MGDA", "representation")],
+)
+def test_overflows_are_skipped_counted_and_survived(methods):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(0.05), initial_scale=2.0**22, dynamic_growth_steps=4
+        )
+        trainer = make_trainer(*methods, optimizer=optimizer)
+        before = state(trainer)
+        logs = trainer.train_on_batch(*batch(), return_dict=True)
+        assert logs["skipped_steps"] == 1
+        assert_same(state(trainer), before)
+        assert float(optimizer.dynamic_scale) == 2.0**21
+        x, y = batch()
+        history = trainer.fit(x, y, batch_size=4, epochs=10, shuffle=False, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.isfinite(value).all() for value in state(trainer).values())
+    assert 0 < sum(history["skipped_steps"]) < 15
+    assert history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_loss_scale_does_not_reach_the_aggregator(space):
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=2.0**10)
+    trainers = [make_trainer("none", "GradNorm", space, optimizer) for optimizer in (None, scaled)]
+    for trainer in trainers:
+        trainer.train_on_batch(*batch())
+    assert_same(state(trainers[1]), state(trainers[0]), 1e-6)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_half_precision_learns_as_well(space):
+    losses = {}
+    for policy in ("float32", "mixed_float16", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            trainer = make_trainer("Uncertainty", "PCGrad", space, keras.optimizers.SGD(0.3))
+            history = trainer.fit(*batch(), batch_size=SIZE, epochs=16, shuffle=False, verbose=0).history
+        finally:
+            keras.config.set_dtype_policy("float32")
+        losses[policy] = history["loss"][-1]
+    assert losses["float32"] < 0.4 * history["loss"][0]
+    np.testing.assert_allclose(list(losses.values()), losses["float32"], rtol=0.01)
