@@ -51,8 +51,9 @@ class Trainer(keras.Model):
             several batches, T backward passes are made; in representation space, all activations are in
             memory. Defaults to 1.
         non_finite: What happens where a loss or a gradient is not finite. With `"skip"` the step changes
-            nothing; the logs count such steps, and a warning at the end of an epoch names the tasks. With
-            `"stop"` training ends with an error as well. Overflows under a `LossScaleOptimizer` are skipped
+            nothing; the logs count such steps, and a warning at the end of an epoch names the tasks (of bad
+            gradients, where they are computed task by task: with an aggregator, or a balancer and several
+            portions). With `"stop"` training ends with an error as well. Overflows under a `LossScaleOptimizer` are skipped
             either way. Defaults to `"skip"`.
 
     Under a `tf.distribute` strategy, build model and trainer in its scope. Losses are divided by the numbers
