@@ -53,8 +53,8 @@ class Trainer(keras.Model):
         non_finite: What happens where a loss or a gradient is not finite. With `"skip"` the step changes
             nothing; the logs count such steps, and a warning at the end of an epoch names the tasks (of bad
             gradients, where they are computed task by task: with an aggregator, or a balancer and several
-            portions). With `"stop"` training ends with an error as well. Overflows under a `LossScaleOptimizer` are skipped
-            either way. Defaults to `"skip"`.
+            portions). With `"stop"` training ends with an error as well. Overflows under a
+            `LossScaleOptimizer` are skipped either way. Defaults to `"skip"`.
 
     Under a `tf.distribute` strategy, build model and trainer in its scope. Losses are divided by the numbers
     of labelled items on all replicas, task gradients (or, in representation space, their inner products) are

@@ -138,17 +138,6 @@ def test_callbacks_go_on(tmp_path):
     assert_same(trained(*some(), Resume(tmp_path, every=1)), expected)
 
 
-@pytest.fixture
-def _obeyed_signals():
-    """Handle signals as a program in a terminal does; one in the background is started to ignore SIGINT."""
-    usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    before = {signum: signal.signal(signum, handler) for signum, handler in usual.items()}
-    yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
-
-
-@pytest.mark.usefixtures("_obeyed_signals")
 @pytest.mark.parametrize(
     ("signum", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
 )
