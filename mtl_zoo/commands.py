@@ -1,13 +1,11 @@
 """What the command line does: train, evaluate, export, verify, list."""
 
 import contextlib
-import importlib.metadata
 import inspect
 import json
 import math
 import os
 import pathlib
-import platform
 import sys
 import tempfile
 import time
@@ -294,7 +292,7 @@ def _fit(trainer, splits, config, path, resume, quiet):
     best = keras.callbacks.EarlyStopping(
         "val_loss", mode="min", patience=config["epochs"], restore_best_weights=True
     )
-    record = run.Record(path, config | {"versions": _versions()})
+    record = run.Record(path, config | {"versions": run.versions()})
     with contextlib.redirect_stdout(sys.stderr):
         history = trainer.fit(
             splits["train"],
@@ -309,14 +307,6 @@ def _fit(trainer, splits, config, path, resume, quiet):
     title = ", ".join(config[kind] for kind in choices.FAMILIES)
     plots.curves(history, trainer.tasks, title).savefig(path / run.CURVES, dpi=150)
     return {"best_epoch": best.best_epoch + 1, "seconds": round(time.monotonic() - started, 1)}
-
-
-def _versions():
-    versions = {"python": platform.python_version()}
-    for name in ("mtl-zoo", "keras", "tensorflow"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a source tree on the path
-            versions[name] = importlib.metadata.version(name)
-    return versions
 
 
 def _measure(trainer, dataset, quiet):

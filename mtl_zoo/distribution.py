@@ -60,20 +60,28 @@ def spread(dataset, strategy):
         return dataset
     number = strategy.num_replicas_in_sync
 
-    def part(batch, index):
-        size = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
-        start, end = size * index // number, size * (index + 1) // number
-        return tf.nest.map_structure(lambda x: x[start:end], batch)
-
     def of_worker(context):
         local = number // context.num_input_pipelines
         first = context.input_pipeline_id * local
         replicas = tf.data.Dataset.range(first, first + local)
-        parts = dataset.flat_map(lambda *batch: replicas.map(lambda index: part(batch, index)))
+        parts = dataset.flat_map(lambda *batch: replicas.map(lambda index: part(batch, index, number)))
         known = tf.data.experimental.assert_cardinality(dataset.cardinality() * local)
         return parts.apply(known) if dataset.cardinality() > 0 else parts
 
     return strategy.distribute_datasets_from_function(of_worker)
+
+
+def part(batch, index, number):
+    """Return one of several consecutive parts of a batch, of nearly the same size.
+
+    Args:
+        batch: Structure of tensors with one batch axis, of which some may be `None`.
+        index: Which part, from 0.
+        number: Number of parts.
+    """
+    size = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
+    start, end = size * index // number, size * (index + 1) // number
+    return tf.nest.map_structure(lambda x: None if x is None else x[start:end], batch)
 
 
 def all_reduce(values):

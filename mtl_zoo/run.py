@@ -2,8 +2,10 @@
 
 import contextlib
 import csv
+import importlib.metadata
 import json
 import pathlib
+import platform
 import shutil
 import tempfile
 
@@ -152,6 +154,15 @@ def load(path, keys=()):
 def write_json(path, values):
     """Write a dictionary so that people can read it."""
     pathlib.Path(path).write_text(json.dumps(values, indent=2) + "\n")
+
+
+def versions():
+    """Return the versions of Python and of the packages that a model depends on, by name."""
+    found = {"python": platform.python_version()}
+    for name in ("mtl-zoo", "keras", "tensorflow"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a source tree on the path
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _probe(path):

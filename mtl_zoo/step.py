@@ -1,5 +1,6 @@
 """One update of a model on several tasks."""
 
+import contextlib
 import functools
 
 import keras
@@ -52,11 +53,8 @@ class Step:
 
     def measure(self):
         """Return the losses of the batch as the model is now, `[T]`; leaves everything as it is."""
-        state = self.trainer.model.non_trainable_variables
-        values = [tf.identity(variable.value) for variable in state]
-        sums = [self._sums(self.trainer.model(x, training=True), *rest)[0] for x, *rest in self.portions]
-        for variable, value in zip(state, values, strict=True):
-            variable.assign(value)
+        with restored(self.trainer.model.non_trainable_variables):
+            sums = [self._sums(self.trainer.model(x, training=True), *rest)[0] for x, *rest in self.portions]
         return self._losses(functools.reduce(_add_sums, sums))
 
     def _in_shared(self):
@@ -215,6 +213,15 @@ class Step:
         return distribution.all_reduce(inner_products(blocks))
 
 
+@contextlib.contextmanager
+def restored(variables):
+    """Give variables their values back at the end of a block."""
+    values = [tf.identity(variable.value) for variable in variables]
+    yield
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
 def portions(data, number):
     """Split a batch in portions of nearly the same size, in order.
 
@@ -228,12 +235,7 @@ def portions(data, number):
     batch = keras.utils.unpack_x_y_sample_weight(data)
     if number == 1:
         return [batch]
-    size = tf.shape(tf.nest.flatten(batch)[0])[0]
-    ends = [size * k // number for k in range(number + 1)]
-    return [
-        tf.nest.map_structure(lambda x, k=k: None if x is None else x[ends[k] : ends[k + 1]], batch)
-        for k in range(number)
-    ]
+    return [distribution.part(batch, index, number) for index in range(number)]
 
 
 def num_examples(labels):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 import mtl_zoo as mz
 from mtl_zoo.step import not_finite, portions
-from tests.harness import instance
+from tests.harness import dtype_policy, instance
 from tests.test_trainer import AGGREGATORS, BALANCERS, SPACES, TASKS, ZIPPED, makes_sense
 
 SIZE = 12  # two portions of six, which parts of two and three divide
@@ -309,8 +309,7 @@ def test_not_finite_finds_one_number_among_all(value):
     [("none", "none"), ("Uncertainty", "PCGrad"), ("none", "MGDA", "representation")],
 )
 def test_overflows_are_skipped_counted_and_survived(methods):
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
+    with dtype_policy("mixed_float16"):
         optimizer = keras.optimizers.LossScaleOptimizer(
             keras.optimizers.SGD(0.05), initial_scale=2.0**22, dynamic_growth_steps=4
         )
@@ -322,8 +321,6 @@ def test_overflows_are_skipped_counted_and_survived(methods):
         assert float(optimizer.dynamic_scale) == 2.0**21
         x, y = batch()
         history = trainer.fit(x, y, batch_size=4, epochs=10, shuffle=False, verbose=0).history
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert all(np.isfinite(value).all() for value in state(trainer).values())
     assert 0 < sum(history["skipped_steps"]) < 15
     assert history["loss"][-1] < history["loss"][0]
@@ -342,12 +339,9 @@ def test_the_loss_scale_does_not_reach_the_aggregator(space):
 def test_half_precision_learns_as_well(space):
     losses = {}
     for policy in ("float32", "mixed_float16", "mixed_bfloat16"):
-        keras.config.set_dtype_policy(policy)
-        try:
+        with dtype_policy(policy):
             trainer = make_trainer("Uncertainty", "PCGrad", space, keras.optimizers.SGD(0.3))
             history = trainer.fit(*batch(), batch_size=SIZE, epochs=16, shuffle=False, verbose=0).history
-        finally:
-            keras.config.set_dtype_policy("float32")
         losses[policy] = history["loss"][-1]
     assert losses["float32"] < 0.4 * history["loss"][0]
     np.testing.assert_allclose(list(losses.values()), losses["float32"], rtol=0.01)

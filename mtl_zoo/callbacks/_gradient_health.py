@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_zoo import gradients
+from mtl_zoo.step import restored
 
 
 class Alert(NamedTuple):
@@ -147,11 +148,8 @@ def _walk(model, prefix=""):
 
 def _losses(trainer, x, labels, sample_weight):
     """Return the tasks' losses in inference mode; leaves random generators in the model as they are."""
-    state = trainer.model.non_trainable_variables
-    values = [tf.identity(variable.value) for variable in state]
-    items = trainer.items(labels, trainer.model(x, training=False), sample_weight)
-    for variable, value in zip(state, values, strict=True):
-        variable.assign(value)
+    with restored(trainer.model.non_trainable_variables):
+        items = trainer.items(labels, trainer.model(x, training=False), sample_weight)
     return [task.mean_loss(*item) for task, item in zip(trainer.tasks, items, strict=True)]
 
 

@@ -6,7 +6,7 @@ from mtl_zoo.exporting import faults, signatures
 from mtl_zoo.exporting.files import check_absent, staged
 from mtl_zoo.exporting.model_card import card_path, model_card, write_card
 from mtl_zoo.exporting.precision import computing_in_float32
-from mtl_zoo.exporting.saved_model import _resources
+from mtl_zoo.exporting.saved_model import resources
 
 
 def check_path(path, suffix):
@@ -34,7 +34,7 @@ def trace(model, tasks):
     """
     part = signatures.submodel(model, tasks)
     function = signatures.on_inputs(part, tasks, _answer)[0].function()
-    owner = _resources(part)
+    owner = resources(part)
     with faults.naming_layers(), computing_in_float32(part):
         traced = function.get_concrete_function()
     faults.check_graph(traced, part, owner)
@@ -59,7 +59,7 @@ def unconvertible(target, kinds, traced, model, error=None):
         for name, kind in faults.operations(traced)
         if kind in kinds
     }
-    text = "; ".join(sorted(found)) or ", ".join(sorted(kinds)) or _gist(error)
+    text = "; ".join(sorted(found)) or ", ".join(sorted(kinds)) or faults.first_line(error)
     return ValueError(f"Every operation of the model must be one that {target} has. Received: {text}")
 
 
@@ -85,8 +85,3 @@ def write(path, content, model, tasks, information):
 
 def _answer(task, logits):
     return {task.name: signatures.predictions(task, logits)}
-
-
-def _gist(error):
-    """Return the first line of an error."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

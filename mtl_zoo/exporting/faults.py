@@ -19,7 +19,7 @@ def naming_layers():
         layer = _innermost_layer(error.__traceback__)
         if layer is None:
             raise
-        raise _fault(f"'{layer.name}' ({type(layer).__name__})", _first_line(error)) from error
+        raise _fault(f"'{layer.name}' ({type(layer).__name__})", first_line(error)) from error
     finally:
         if filtering:
             keras.config.enable_traceback_filtering()
@@ -86,5 +86,6 @@ def _fault(layer, reason):
     )
 
 
-def _first_line(error):
+def first_line(error):
+    """Return the first line of an error that is not empty."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()

@@ -1,15 +1,13 @@
 """What an artefact is, as JSON beside it."""
 
 import hashlib
-import importlib.metadata
 import json
 import pathlib
-import platform
 
 from mtl_zoo.exporting.classes import num_classes
+from mtl_zoo.run import versions
 
 CARD = "model_card.json"
-PACKAGES = ("mtl-zoo", "keras", "tensorflow")
 
 
 def model_card(model, tasks, class_names=None, information=None):
@@ -39,7 +37,7 @@ def model_card(model, tasks, class_names=None, information=None):
         "parameters": model.count_params(),
         "inputs": {x.name: _tensor(x) for x in model.inputs},
         "tasks": {task.name: _task(task, model, names.get(task.name)) for task in tasks},
-        "versions": _versions(),
+        "versions": versions(),
         **(information or {}),
     }
 
@@ -105,16 +103,6 @@ def _task(task, model, names):
 
 def _tensor(x):
     return {"shape": [None, *x.shape[1:]], "dtype": x.dtype}
-
-
-def _versions():
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # a source tree on the path
-            continue
-    return versions
 
 
 def _sha256(path):

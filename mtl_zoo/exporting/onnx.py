@@ -1,13 +1,13 @@
 """ONNX, for ONNX Runtime and what else reads it."""
 
 import contextlib
-import importlib
 import logging
 
 import numpy as np
 import tensorflow as tf
 
 from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, write
+from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.validation import check_tasks
 
 
@@ -39,7 +39,7 @@ def onnx(model, tasks, path, information=None):
     (probabilities,) = session.run(["left"], {"image": images})
     ```
     """
-    _check_installed()
+    check_installed("tf2onnx", "Export to ONNX needs")
     check_tasks(model, tasks)
     _check_names(model, tasks)
     check_path(path, ".onnx")
@@ -47,16 +47,6 @@ def onnx(model, tasks, path, information=None):
     proto = _convert(function, owner, model)
     _store_constants(proto.graph, function.get_concrete_function())
     write(path, proto.SerializeToString(), model, tasks, information)
-
-
-def _check_installed():
-    try:
-        importlib.import_module("tf2onnx")
-    except ImportError as error:
-        raise ImportError(
-            "Export to ONNX needs the extra `export` of this package: pip install 'mtl-zoo[export]'. "
-            f"Received: {error}"
-        ) from error
 
 
 def _check_names(model, tasks):

@@ -10,6 +10,7 @@ from mtl_zoo.exporting.signatures import Signature, predictor
 IMAGE_BYTES = "image_bytes"
 EXAMPLE = "example"
 EXAMPLES = "examples"
+PREPROCESSING = "preprocessing.json"
 CHANNELS = (1, 3, 4)
 
 

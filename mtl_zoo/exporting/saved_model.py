@@ -17,7 +17,6 @@ from mtl_zoo.validation import check_tasks
 
 DEVICES = ("any", "tpu")
 BATCH_SIZES = (1, 8, 64)
-PREPROCESSING = "preprocessing.json"
 
 
 def saved_model(
@@ -90,7 +89,7 @@ def saved_model(
     part = signatures.submodel(model, tasks)
     card = model_card(part, tasks, class_names, information)
     with tempfile.TemporaryDirectory() as assets, computing_in_bfloat16(part, bfloat16):
-        module = _resources(part)
+        module = resources(part)
         module.name_tables = classes.name_tables(class_names, assets)
         answer = _answer(class_names, module.name_tables)
         found = _signatures(part, tasks, answer, image_bytes, example)
@@ -164,7 +163,7 @@ def _traced(functions, model, module):
     return traced
 
 
-def _resources(model):
+def resources(model):
     """Return a module that owns the variables and lookup tables of `model`, each once."""
     module = tf.Module()
     module.variables_of_model = [variable.value for variable in model.variables]
@@ -194,7 +193,7 @@ def _preprocessing(model, image_bytes, example, folder):
         }
     if not constants:
         return None
-    path = pathlib.Path(folder, PREPROCESSING)
+    path = pathlib.Path(folder, raw_inputs.PREPROCESSING)
     path.write_text(json.dumps(constants, indent=2) + "\n")
     return tf.saved_model.Asset(str(path))
 

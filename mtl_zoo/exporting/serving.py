@@ -8,11 +8,11 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.exporting.describe import read_signatures
-from mtl_zoo.exporting.raw_inputs import EXAMPLES, IMAGE_BYTES
+from mtl_zoo.exporting.raw_inputs import EXAMPLES, IMAGE_BYTES, PREPROCESSING
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-PREPROCESSING = "assets/preprocessing.json"
 
 
 def write_warmup(path, inputs):
@@ -46,7 +46,7 @@ def write_warmup(path, inputs):
     Reference:
         [SavedModel Warmup](https://www.tensorflow.org/tfx/serving/saved_model_warmup)
     """
-    _check_installed()
+    check_installed("tensorflow_serving.apis", "Warm-up requests need")
     loaded = tf.saved_model.load(str(path))
     logs = _logs(loaded.signatures, _inputs_of(path), _given(path, inputs))
     file = pathlib.Path(path, WARMUP)
@@ -78,7 +78,7 @@ def replay_warmup(path):
         print(signature, *outputs)
     ```
     """
-    _check_installed()
+    check_installed("tensorflow_serving.apis", "Warm-up requests need")
     from tensorflow_serving.apis import prediction_log_pb2
 
     file = pathlib.Path(path, WARMUP)
@@ -97,16 +97,6 @@ def replay_warmup(path):
     return [_replay(loaded.signatures, specs, log.predict_log.request) for log in requests]
 
 
-def _check_installed():
-    try:
-        import tensorflow_serving.apis  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Warm-up requests need the extra `export` of this package: pip install 'mtl-zoo[export]'. "
-            f"Received: {error}"
-        ) from error
-
-
 def _given(path, inputs):
     """Return the inputs as arrays, with encoded images and examples."""
     arrays = {name: tf.constant(array).numpy() for name, array in inputs.items()}
@@ -115,7 +105,7 @@ def _given(path, inputs):
         raise ValueError(
             f"`inputs` must hold arrays of one batch size, at least one example. Received: {lengths}"
         )
-    file = pathlib.Path(path, PREPROCESSING)
+    file = pathlib.Path(path, "assets", PREPROCESSING)
     preprocessing = json.loads(file.read_text()) if file.is_file() else {}
     image, examples = preprocessing.get("image_bytes"), preprocessing.get("example")
     if image and IMAGE_BYTES not in arrays:

@@ -17,6 +17,7 @@ import tempfile
 import keras
 import numpy as np
 
+from mtl_zoo.exporting import signatures
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.model_card import checksums, read_card
 from mtl_zoo.validation import check_tasks
@@ -150,7 +151,7 @@ def _write_inputs(model, tasks, batches, folder):
 
 
 def _predictions(task, logits):
-    return keras.ops.convert_to_numpy(task.activation(keras.ops.cast(logits, "float32")))
+    return keras.ops.convert_to_numpy(signatures.predictions(task, logits))
 
 
 def _array(value):

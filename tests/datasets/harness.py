@@ -16,11 +16,16 @@ def refuse(*args, **kwargs):
     raise AssertionError("No network may be used.")
 
 
+def block_network(patch):
+    """Let any use of the network fail while a `pytest.MonkeyPatch` lasts."""
+    patch.setattr(socket.socket, "connect", refuse)
+    patch.setattr(socket, "getaddrinfo", refuse)
+
+
 @pytest.fixture
 def no_network(monkeypatch):
     """Fail at any use of the network."""
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    block_network(monkeypatch)
 
 
 def mock(num_examples=8, **options):

@@ -1,5 +1,4 @@
 import concurrent.futures
-import socket
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import pipeline
+from tests.datasets.harness import block_network, refuse
 
 SPLITS = {"train": "train[:80%]", "validation": "train[80%:]", "test": "test"}
 
@@ -173,11 +173,7 @@ def test_one_prepares_and_others_wait(tmp_path):
 
 
 def test_prepares_once_and_without_network(tmp_path, monkeypatch):
-    def refuse(*args):
-        raise AssertionError("No network may be used.")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    block_network(monkeypatch)
     assert len(order(batches(tmp_path))) == 800
     monkeypatch.setattr(PipelineNumbers, "_generate_examples", refuse)
     assert len(order(batches(tmp_path))) == 800

@@ -1,5 +1,3 @@
-import socket
-
 import keras
 import numpy as np
 import pytest
@@ -7,6 +5,7 @@ import pytest
 import mtl_zoo as mz
 from mtl_zoo.datasets import _ray_casting as ray_casting
 from mtl_zoo.datasets import shape_scenes
+from tests.datasets.harness import block_network
 
 SPLITS = ("train", "validation", "test")
 WALL, FLOOR, SPHERE, BOX, CYLINDER = range(5)
@@ -15,14 +14,9 @@ WALL, FLOOR, SPHERE, BOX, CYLINDER = range(5)
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """Prepare the dataset once, with fewer training scenes, and the network blocked."""
-
-    def refuse(*args):
-        raise AssertionError("No network may be used.")
-
     path = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", refuse)
-        patch.setattr(socket, "getaddrinfo", refuse)
+        block_network(patch)
         patch.setitem(shape_scenes.SIZES, "train", 600)
         shape_scenes.load("test", batch_size=1, data_dir=path)
     return path

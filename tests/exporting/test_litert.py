@@ -14,6 +14,7 @@ from mtl_zoo.architectures import hard_sharing
 from mtl_zoo.exporting.litert import PRECISIONS
 from mtl_zoo.task import Task
 from tests.exporting.small_models import CASES, batches, make
+from tests.harness import dtype_policy
 
 ROOT = pathlib.Path(__file__).parents[2]
 DIGITS = datasets.multi_digits.TASKS
@@ -81,11 +82,8 @@ def test_int8_computes_on_integers_between_inputs_and_outputs(precisions):
 
 
 def test_half_precision_of_layers_becomes_float32(tmp_path):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         model = digits_model()
-    finally:
-        keras.config.set_dtype_policy("float32")
     exporting.litert(model, DIGITS, tmp_path / "m.tflite")
     assert {layer.compute_dtype for layer in model.layers if layer.weights} == {"bfloat16", "float32"}
     copy = digits_model()

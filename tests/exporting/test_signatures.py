@@ -6,6 +6,7 @@ import tensorflow as tf
 import mtl_zoo as mz
 from mtl_zoo.exporting import signatures
 from tests.exporting.harness import predictions
+from tests.harness import dtype_policy
 
 TASKS = (mz.Task.classification("kind", 3), mz.Task.binary("flag"))
 
@@ -91,11 +92,7 @@ def test_a_batch_size_may_be_fixed():
 
 def test_features_of_half_precision_are_sent_as_float32():
     encoder = mz.encoders.mlp(4)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with dtype_policy("mixed_bfloat16"):
         model = mz.architectures.hard_sharing(keras.Input((5,), name="x"), TASKS, encoder)
-    finally:
-        keras.config.set_dtype_policy(policy)
     found = check_agreement(model, {"x": np.random.normal(size=(3, 5)).astype("float32")}, ["features"])
     assert found["features"].function()(tf.zeros((1, 5)))["features"].dtype == tf.float32
