@@ -107,9 +107,15 @@ def prepare(optimizer):
     Args:
         optimizer: `keras.optimizers.Optimizer`.
     """
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
     if num_replicas() > 1:
-        inner._all_reduce_sum_gradients = list
+        for plain in plain_optimizers(optimizer):
+            plain._all_reduce_sum_gradients = list
+
+
+def plain_optimizers(optimizer):
+    """Return the optimizers within one that scales the loss or divides the variables among several."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(getattr(optimizer, "optimizers", [optimizer]))
 
 
 def apply(optimizer, gradients, variables, finite):
@@ -125,24 +131,31 @@ def apply(optimizer, gradients, variables, finite):
         poison = tf.where(finite, 0.0, float("nan"))  # it looks at the gradients, not at the losses
         optimizer.apply([None if g is None else g + tf.cast(poison, g.dtype) for g in gradients], variables)
         return
-    _apply_if(finite, lambda *given: optimizer.apply(*given), gradients, variables)
+    run_if(finite, lambda given: optimizer.apply(given, variables), gradients)
 
 
-def _apply_if(finite, update, gradients, variables):
+def run_if(condition, function, given):
+    """Call a function that updates variables by optimizers, on all replicas or on none.
+
+    Args:
+        condition: Boolean scalar tensor, the same on all replicas.
+        function: Function of `given`.
+        given: Structure of tensors.
+    """
     if tf.__internal__.distribute.strategy_supports_no_merge_call():
-        tf.cond(finite, lambda: _done(update(gradients, variables)), lambda: 0)
+        tf.cond(condition, lambda: _done(function(given)), lambda: 0)
         return
 
-    def across(strategy, finite, gradients):
+    def across(strategy, condition, given):
         """Branch outside of the replicas, since within a branch they cannot meet."""
-        finite = strategy.experimental_local_results(finite)[0]
+        condition = strategy.experimental_local_results(condition)[0]
 
         def on_each():
-            strategy.extended.call_for_each_replica(update, args=(gradients, variables))
+            strategy.extended.call_for_each_replica(function, args=(given,))
 
-        tf.cond(finite, lambda: _done(on_each()), lambda: 0)
+        tf.cond(condition, lambda: _done(on_each()), lambda: 0)
 
-    tf.distribute.get_replica_context().merge_call(across, args=(finite, gradients))
+    tf.distribute.get_replica_context().merge_call(across, args=(condition, given))
 
 
 def _done(_):

@@ -86,7 +86,14 @@ def _has_trainable_past(tensor):
         tensor = reached.pop()
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            if getattr(tensor._keras_history.operation, "trainable_variables", None):
+            if _can_be_trained(tensor._keras_history.operation):
                 return True
             reached.extend(_parents(tensor))
     return False
+
+
+def _can_be_trained(operation):
+    """Return whether an operation has trainable variables, or would have them if it were not frozen."""
+    if getattr(operation, "trainable_variables", None):
+        return True
+    return not getattr(operation, "trainable", True) and bool(operation.weights)

@@ -9,6 +9,8 @@ import tensorflow as tf
 from mtl_zoo import distribution, gradients
 from mtl_zoo.aggregators.base import inner_products
 
+LARGEST_SQUARE = 1e36  # a hundredth of what float32 holds, since optimizers add up squares
+
 
 class Step:
     """Computes the gradients of one batch, which may be spread over replicas and worked off in portions.
@@ -30,12 +32,13 @@ class Step:
         items: What `Task.items` returns for every task, one list per portion, likewise.
         regularization: List of the model's own losses, added up, and the number of examples, per portion,
             likewise; empty if there are none.
-        bad_rows: Function that returns which tasks have a gradient that is not finite, `[T]`, likewise.
+        bad_rows: Function that returns which tasks have a gradient that is not finite or too large, `[T]`,
+            likewise. After one backward pass for all, the losses with their weights stand for the gradients.
     """
 
     def __init__(self, trainer, data):
         self.trainer = trainer
-        self.variables = trainer.trainable_variables
+        self.variables = trainer.trained_variables()
         self.portions = portions(data, trainer.accumulate)
         self.num_parts = 1 if trainer.aggregator is None else trainer.aggregator.sub_batches
         size = tf.add_n([num_examples(labels) for _, labels, _ in self.portions])
@@ -46,10 +49,9 @@ class Step:
         self.scale = trainer.optimizer.scale_loss(1.0)
 
     def gradients(self):
-        """Return one gradient per variable, the same on all replicas."""
+        """Return one gradient per variable of the model, the same on all replicas."""
         found = self._in_representation() if self.trainer.parts_of_model else self._in_shared()
-        found = map(gradients.without_duplicates, found)
-        return [self.balancer_gradients.get(id(v), g) for v, g in zip(self.variables, found, strict=True)]
+        return list(map(gradients.without_duplicates, found))
 
     def measure(self):
         """Return the losses of the batch as the model is now, `[T]`; leaves everything as it is."""
@@ -88,7 +90,7 @@ class Step:
         """Return the gradients out of those of all tasks and of the regularization."""
         number = len(self.trainer.tasks)
         if one_pass:
-            self.bad_rows = lambda: tf.zeros(number, tf.bool)
+            self.bad_rows = lambda: ~(tf.square(self.seeds * self.losses) < LARGEST_SQUARE)
             return rows[0]
         self.bad_rows = lambda: tf.stack([not_finite(row) for row in rows[:number]])
         if self.trainer.aggregator is None:
@@ -244,12 +246,13 @@ def num_examples(labels):
 
 
 def not_finite(gradients):
-    """Return whether a number among gradients, of which any may be `None`, is not finite.
+    """Return whether a number among gradients, of which any may be `None`, is not finite or too large.
 
-    Sums are enough to see it, and are one operation per gradient.
+    Too large is what an optimizer cannot square: the sum of all squares must stay below `LARGEST_SQUARE`.
     """
-    sums = [tf.reduce_sum(tf.convert_to_tensor(g)) for g in gradients if g is not None]
-    return tf.logical_not(tf.math.is_finite(tf.add_n([tf.cast(x, tf.float32) for x in sums])))
+    found = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
+    halves = [tf.cast(tf.nn.l2_loss(g), tf.float32) for g in found]
+    return tf.logical_not(tf.add_n(halves) < LARGEST_SQUARE / 2) if halves else tf.zeros((), tf.bool)
 
 
 def _add_sums(first, second):

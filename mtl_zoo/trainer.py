@@ -1,12 +1,13 @@
 """Training of one model on several tasks."""
 
 import contextlib
+import functools
 import weakref
 
 import keras
 import tensorflow as tf
 
-from mtl_zoo import distribution, gradients, representation
+from mtl_zoo import _balancer_optimizer, distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
@@ -105,6 +106,10 @@ class Trainer(keras.Model):
         self.accumulate = accumulate
         self.non_finite = non_finite
         self.parts_of_model = self._split()
+        self.trained_variables = functools.partial(
+            list, model.trainable_variables
+        )  # Keras would track a list
+        self.balancer_optimizer = None
         self._build_methods()
         self.loss_tracker = MeanPerTask(len(self.tasks), name="losses")
         self.weight_tracker = MeanPerTask(len(self.tasks), name="weights")
@@ -121,6 +126,10 @@ class Trainer(keras.Model):
             run_eagerly: Whether to run steps without a graph. Defaults to `False`.
             steps_per_execution: Number of steps in one call of the compiled function. Defaults to 1.
             jit_compile: Whether to compile the step with XLA. Defaults to `"auto"`: on accelerators only.
+
+        What is trained, and by which rule, is settled here: freeze and unfreeze layers before. Trainable state
+        of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
+        decay, and stays where it is while its task has no label.
         """
         super().compile(
             optimizer=optimizer,
@@ -129,8 +138,12 @@ class Trainer(keras.Model):
             jit_compile=jit_compile,
         )
         with self.distribute_strategy.scope():
-            self.optimizer.build(self.trainable_variables)
-            distribution.prepare(self.optimizer)
+            self._follow_trainable()
+            self.optimizer.build(self.trained_variables())
+            learned = [] if self.balancer is None else self.balancer.trainable_variables
+            self.balancer_optimizer = _balancer_optimizer.make(self.optimizer, learned)
+            for optimizer in self.optimizers:
+                distribution.prepare(optimizer)
 
     def fit(
         self,
@@ -207,12 +220,10 @@ class Trainer(keras.Model):
         with tf.control_dependencies(given):  # at the end of the data, no random number is drawn in vain
             step = Step(self, data)
             found = step.gradients()
-        finite = ~(not_finite([step.losses, *found]) | self._state_is_not_finite())
+        finite = ~self._is_bad(step, found)
         scaled = gradients.scaled(found, step.scale)
-        distribution.apply(self.optimizer, scaled, self.trainable_variables, finite)
-        if self.balancer is not None and self.balancer.second_look:
-            losses = step.measure()
-            self.balancer.look(losses, (step.counts > 0) & tf.math.is_finite(losses))
+        distribution.apply(self.optimizer, scaled, self.trained_variables(), finite)
+        self._update_balancer(step, finite)
         tf.cond(finite, lambda: self._count(step), lambda: self._undo(step, state, values))
         return {**self._logs(), **self._training_logs()}
 
@@ -235,6 +246,16 @@ class Trainer(keras.Model):
         nested = keras.tree.flatten(self.task_metrics)
         trackers = [self.loss_tracker, self.regularization_tracker, self.weight_tracker, self.skipped]
         return [*trackers, *nested]
+
+    @property
+    def trainable_weights(self):
+        """What the compiled optimizer trains: the model's; Keras finalizes them after `fit`."""
+        return self.model.trainable_weights
+
+    @property
+    def optimizers(self):
+        """All optimizers: the one that was compiled and, where the balancer learns, the balancer's own."""
+        return [optimizer for optimizer in (self.optimizer, self.balancer_optimizer) if optimizer is not None]
 
     @property
     def metrics_names(self):
@@ -324,14 +345,25 @@ class Trainer(keras.Model):
 
     def _build_methods(self):
         """Create all state of the methods now, so that it can be loaded before the first step."""
-        num_tasks = len(self.tasks)
         if self.balancer is not None and not self.balancer.built:
-            self.balancer.build((num_tasks,))
+            self.balancer.build((len(self.tasks),))
         if self.aggregator is not None and not self.aggregator.built:
-            sizes = [None]
-            if self.aggregator.state_per_parameter:
-                sizes = gradients.shared_sizes(self.model, self.tasks) or [0]
-            self.aggregator.build([(num_tasks, size) for size in sizes])
+            self.aggregator.build(self._jacobian_shape())
+
+    def _jacobian_shape(self):
+        sizes = [None]
+        if self.aggregator.state_per_parameter:
+            sizes = gradients.shared_sizes(self.model, self.tasks) or [0]
+        return [(len(self.tasks), size) for size in sizes]
+
+    def _follow_trainable(self):
+        """Take note of what is trainable now, and give the aggregator state that fits it."""
+        before, now = self.trained_variables(), self.model.trainable_variables
+        self.trained_variables = functools.partial(list, now)
+        if list(map(id, before)) != list(map(id, now)):
+            self.parts_of_model = self._split()
+            if self.aggregator is not None and self.aggregator.state_per_parameter:
+                self.aggregator.rebuild(self._jacobian_shape())
 
     def items(self, labels, logits, sample_weight=None):
         """Return what `Task.items` returns, for every task.
@@ -355,13 +387,38 @@ class Trainer(keras.Model):
         parts = [part for part in (self.model, self.balancer, self.aggregator) if part is not None]
         return [variable for part in parts for variable in part.non_trainable_variables]
 
-    def _state_is_not_finite(self):
-        """Return whether a layer's statistics are not finite on some replica."""
-        variables = self.model.non_trainable_variables
-        state = [v.value for v in variables if keras.backend.is_float_dtype(v.dtype)]
-        if not state:
-            return False
-        return distribution.all_reduce(tf.cast(not_finite(state), tf.float32)) > 0
+    def _is_bad(self, step, found):
+        """Return whether a loss, a gradient, or the state of a layer or a method must not be used."""
+        bad = [not_finite([*found, *step.balancer_gradients.values()]), ~_all_finite([step.losses])]
+        if self.aggregator is not None:
+            bad.append(tf.reduce_any(step.bad_rows()))
+        variables = [*self.model.non_trainable_variables, *self._small_state_of_methods()]
+        bad.append(~_all_finite([v.value for v in variables if keras.backend.is_float_dtype(v.dtype)]))
+        return distribution.all_reduce(tf.cast(tf.reduce_any(bad), tf.float32)) > 0
+
+    def _small_state_of_methods(self):
+        """Return the state of the methods, but not that per parameter, which directions show."""
+        parts = [self.balancer, self.aggregator]
+        small = [
+            part for part in parts if part is not None and not getattr(part, "state_per_parameter", False)
+        ]
+        return [variable for part in small for variable in part.non_trainable_variables]
+
+    def _update_balancer(self, step, finite):
+        """Let the balancer learn and look again."""
+        if self.balancer_optimizer is not None:
+            variables = self.balancer.trainable_variables
+
+            def update(given):
+                _balancer_optimizer.update(
+                    self.balancer_optimizer, self.optimizer, given[0], variables, given[1]
+                )
+
+            found = [step.balancer_gradients[id(v)] for v in variables]
+            distribution.run_if(finite, update, [found, step.counts > 0])
+        if self.balancer is not None and self.balancer.second_look:
+            losses = step.measure()
+            self.balancer.look(losses, (step.counts > 0) & tf.math.is_finite(losses))
 
     def _count(self, step):
         """Update the logs after a step."""
@@ -407,6 +464,10 @@ class Trainer(keras.Model):
     def _per_task(self, values, suffix):
         values = tf.unstack(values, len(self.tasks))
         return {f"{task.name}_{suffix}": value for task, value in zip(self.tasks, values, strict=True)}
+
+
+def _all_finite(tensors):
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
 @contextlib.contextmanager

@@ -85,7 +85,8 @@ def check_a_step_that_is_not_finite_changes_nothing(trainer):
 
 def check_portions_make_the_update_of_the_whole_batch(trainer):
     """Check the same step with one portion and with two, from the state that another step left."""
-    variables = trainer.variables + trainer.optimizer.variables
+    optimizers = [variable for optimizer in trainer.optimizers for variable in optimizer.variables]
+    variables = trainer.variables + optimizers
     values = [np.array(variable) for variable in variables]
     found = []
     for accumulate in (1, 2):

@@ -38,6 +38,17 @@ class Aggregator(keras.layers.Layer):
     def __init__(self, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)
 
+    def rebuild(self, jacobian_shape):
+        """Forget all state, and create it anew for a Jacobian of another shape.
+
+        Args:
+            jacobian_shape: As in `build`.
+        """
+        for variable in self.weights:
+            self._untrack_variable(variable)
+        self._tracker.unlock()
+        self.build(jacobian_shape)
+
     def add_block_weights(self, name, jacobian_shape):
         """Create a state of zeros with the shape of the Jacobian.
 

@@ -217,7 +217,8 @@ class Resume(keras.callbacks.Callback):
 
     def _variables(self):
         metrics = [variable for metric in self.model.metrics for variable in metric.variables]
-        found = [*self.model.variables, *metrics, *self.model.optimizer.variables]
+        optimizers = [variable for optimizer in self.model.optimizers for variable in optimizer.variables]
+        found = [*self.model.variables, *metrics, *optimizers]
         return list({id(variable): variable for variable in found}.values())
 
     def _remembering(self):
