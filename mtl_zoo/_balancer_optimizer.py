@@ -40,16 +40,17 @@ def make(optimizer, variables):
     return own
 
 
-def update(own, optimizer, gradients, variables, present):
+def update(own, optimizer, variables, given):
     """Move the state of the present tasks; that of the others, with what is remembered of it, stays.
 
     Args:
         own: As `make` returns it.
         optimizer: `keras.optimizers.Optimizer` of the model, whose learning rate counts.
-        gradients: List of tensors, the same on all replicas.
         variables: List of the balancer's trainable variables.
-        present: Boolean tensor `[T]`.
+        given: Tuple of their gradients, the same on all replicas, and a boolean tensor `[T]`: which tasks are
+            present.
     """
+    gradients, present = given
     state = [v for v in [*variables, *own.variables] if v.shape[:1] == present.shape]
     values = [tf.identity(variable.value) for variable in state]
     own.learning_rate.assign(plain_optimizers(optimizer)[-1].learning_rate)

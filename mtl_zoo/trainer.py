@@ -127,7 +127,7 @@ class Trainer(keras.Model):
             steps_per_execution: Number of steps in one call of the compiled function. Defaults to 1.
             jit_compile: Whether to compile the step with XLA. Defaults to `"auto"`: on accelerators only.
 
-        What is trained, and by which rule, is settled here: freeze and unfreeze layers before. Trainable state
+        What is trained, and how, is settled here: freeze and unfreeze layers before. Trainable state
         of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
         decay, and stays where it is while its task has no label.
         """
@@ -398,24 +398,23 @@ class Trainer(keras.Model):
 
     def _small_state_of_methods(self):
         """Return the state of the methods, but not that per parameter, which directions show."""
-        parts = [self.balancer, self.aggregator]
-        small = [
-            part for part in parts if part is not None and not getattr(part, "state_per_parameter", False)
+        methods = [method for method in (self.balancer, self.aggregator) if method is not None]
+        return [
+            variable
+            for method in methods
+            if not getattr(method, "state_per_parameter", False)
+            for variable in method.non_trainable_variables
         ]
-        return [variable for part in small for variable in part.non_trainable_variables]
 
     def _update_balancer(self, step, finite):
         """Let the balancer learn and look again."""
         if self.balancer_optimizer is not None:
             variables = self.balancer.trainable_variables
-
-            def update(given):
-                _balancer_optimizer.update(
-                    self.balancer_optimizer, self.optimizer, given[0], variables, given[1]
-                )
-
-            found = [step.balancer_gradients[id(v)] for v in variables]
-            distribution.run_if(finite, update, [found, step.counts > 0])
+            found = [step.balancer_gradients[id(variable)] for variable in variables]
+            update = functools.partial(
+                _balancer_optimizer.update, self.balancer_optimizer, self.optimizer, variables
+            )
+            distribution.run_if(finite, update, (found, step.counts > 0))
         if self.balancer is not None and self.balancer.second_look:
             losses = step.measure()
             self.balancer.look(losses, (step.counts > 0) & tf.math.is_finite(losses))
