@@ -57,7 +57,7 @@ def main(argv):
         trainer = mz.Trainer(model, data.TASKS)
         trainer.compile("adam")
         size = sum(len(next(iter(labels.values()))) for _, labels in train)
-        checked = mz.labels.checked(train, None, data.TASKS)
+        checked, *_ = trainer.border.admit(train)
         rates = [
             rate(lambda x=train: read(x), size),
             rate(lambda x=checked: read(x), size),

@@ -14,7 +14,7 @@ import keras
 
 from mtl_zoo import choices, distribution, exporting, plots, run
 from mtl_zoo.callbacks import Resume
-from mtl_zoo.labels import checked, labelled_fractions, readable_label_errors
+from mtl_zoo.labels import labelled_fractions
 from mtl_zoo.trainer import Trainer
 
 LOCATIONS = ("data_dir", "manual_dir")
@@ -40,7 +40,7 @@ def train(options):
             resume.clear_other()
         with strategy.scope():
             trainer, splits = _prepare(config)
-        _print_labelled(splits["train"], trainer.tasks, options.quiet or not is_chief)
+        _print_labelled(splits["train"], trainer, options.quiet or not is_chief)
         metrics = _fit(trainer, splits, config, path, resume, options.quiet)
         for split in ("validation", "test"):
             metrics[split] = _measure(trainer, splits[split], options.quiet)
@@ -242,7 +242,7 @@ def _prepare(config):
     )
     jit_compile = True if config["jit_compile"] else "auto"
     trainer.compile(keras.optimizers.Adam(config["learning_rate"]), jit_compile=jit_compile)
-    checked(splits["test"], None, trainer.tasks)
+    trainer.border.admit(splits["test"])
     return trainer, splits
 
 
@@ -265,10 +265,10 @@ def _tasks(config):
     return tuple(task for name, task in known.items() if name in names)
 
 
-def _print_labelled(dataset, tasks, quiet):
+def _print_labelled(dataset, trainer, quiet):
     """Print which part of the labels is there, to stderr; read them in any case, since it reshuffles."""
-    with readable_label_errors(tasks):
-        found = labelled_fractions(checked(dataset, None, tasks), tasks)
+    with trainer.border.readable_errors():
+        found = labelled_fractions(trainer.border.admit(dataset)[0], trainer.tasks)
     parts = (f"{name} {fraction:.1%}" for name, fraction in found.items())
     if not quiet:
         print("Labelled, in the first batches:", ", ".join(parts), file=sys.stderr)

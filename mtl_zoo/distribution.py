@@ -75,13 +75,27 @@ def part(batch, index, number):
     """Return one of several consecutive parts of a batch, of nearly the same size.
 
     Args:
-        batch: Structure of tensors with one batch axis, of which some may be `None`.
+        batch: Structure of tensors (ragged and sparse ones too) with one batch axis; some may be `None`.
         index: Which part, from 0.
         number: Number of parts.
     """
-    size = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
+    size = _size(tf.nest.flatten(batch)[0])
     start, end = size * index // number, size * (index + 1) // number
-    return tf.nest.map_structure(lambda x: None if x is None else x[start:end], batch)
+    return tf.nest.map_structure(lambda x: None if x is None else _rows(x, start, end), batch)
+
+
+def _size(x):
+    if isinstance(x, tf.RaggedTensor):
+        return tf.cast(x.nrows(), tf.int64)
+    return x.dense_shape[0] if isinstance(x, tf.SparseTensor) else tf.shape(x, tf.int64)[0]
+
+
+def _rows(x, start, end):
+    if not isinstance(x, tf.SparseTensor):
+        return x[start:end]
+    rest = x.dense_shape[1:]
+    first, size = tf.concat([[start], tf.zeros_like(rest)], 0), tf.concat([[end - start], rest], 0)
+    return tf.sparse.slice(x, first, size)
 
 
 def all_reduce(values):

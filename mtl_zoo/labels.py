@@ -1,41 +1,97 @@
-"""Checks of the labels on their way into training."""
-
-import contextlib
-import re
+"""Labels and sample weights of a batch: whether tasks can learn from them."""
 
 import numpy as np
 import tensorflow as tf
 
 MARK = "Labels of task"
-OUT_OF_RANGE = "labels out of range by task"
 
 
-def checked(x, y, tasks):
-    """Check labels against tasks: now for arrays, batch by batch for a dataset.
+def chosen(labels, tasks):
+    """Return the labels that tasks have, out of a dict that may hold more.
 
     Args:
-        x: Inputs; or a `tf.data.Dataset` of `(inputs, labels)` or `(inputs, labels, sample weights)`.
-        y: Dict of label arrays by `task.label_name`; `None` for a dataset.
+        labels: Dict of arrays, tensors or `tf.TypeSpec`s by `task.label_name`.
         tasks: Sequence of `Task`.
 
     Returns:
-        `x`; for a dataset, one that fails at the first batch with a label out of range. Other sources of
-        data (generators, distributed datasets) are returned unchecked.
+        Dict likewise.
 
     Raises:
-        ValueError: If a task has no labels, or labels of the wrong shape or (in arrays) range, or there is
-            no example.
+        ValueError: If there is no dict, or labels are absent, no numbers, or of another shape or kind.
     """
-    if isinstance(x, tf.data.Dataset):
-        _check_dataset(x, tasks)
-        return x.map(lambda *batch: _asserted(batch, tasks), name="check_labels").prefetch(1)
-    if y is not None or isinstance(x, (np.ndarray, tf.Tensor, dict)):
-        _check_shapes(y, tasks)
+    names = list(dict.fromkeys(task.label_name for task in tasks))
+    if not isinstance(labels, dict):
+        raise ValueError(f"Labels must be a dict with the keys {names}. Received: {type(labels).__name__}")
+    if not set(names) <= set(labels):
+        raise ValueError(f"Every task must have labels. Received tasks {names}, but labels {list(labels)}.")
+    for task in tasks:
+        what = f"{MARK} '{task.name}'"
+        shape = checked_shape(what, labels[task.label_name])
+        if not any(shape.is_compatible_with((None, *expected)) for expected in _label_shapes(task)):
+            raise ValueError(f"{what} must have shape {(None, *task.label_shape)}. Received: {shape}")
+        if shape[0] == 0:
+            raise ValueError(f"{what} must have at least one example. Received: {shape}")
+    return {name: labels[name] for name in names}
+
+
+def chosen_weights(weights, labels, tasks):
+    """Return the sample weights that tasks have.
+
+    Args:
+        weights: Array, tensor or `tf.TypeSpec` for all tasks; a dict of such by `task.label_name`, in which
+            some tasks and labels may be absent; or `None`.
+        labels: All labels, as for `chosen`.
+        tasks: Sequence of `Task`.
+
+    Returns:
+        `weights`, of a dict the part that is for the tasks.
+
+    Raises:
+        ValueError: If weights are for an unknown label, no numbers, or of another shape or kind.
+    """
+    if weights is None:
+        return None
+    if not isinstance(weights, dict):
         for task in tasks:
-            count = int(task.out_of_range(y[task.label_name]))
-            if count:
-                raise ValueError(_range_message(task, count))
-    return x
+            _check_weights(task, weights)
+        return weights
+    foreign = [name for name in weights if name not in labels]
+    if foreign:
+        raise ValueError(
+            f"Sample weights must be for labels, which are {list(labels)}. Received: weights for {foreign}"
+        )
+    for task in tasks:
+        if weights.get(task.label_name) is not None:
+            _check_weights(task, weights[task.label_name])
+    names = {task.label_name for task in tasks}
+    return {name: value for name, value in weights.items() if name in names and value is not None}
+
+
+def faults(labels, weights, tasks):
+    """Return what may be wrong with the values of a batch.
+
+    Args:
+        labels: Dict of NumPy arrays or tensors, as `chosen` returns it.
+        weights: As `chosen_weights` returns them.
+        tasks: Sequence of `Task`.
+
+    Returns:
+        List of pairs of a message, with `%d` for a number, and that number, an integer of NumPy or a scalar
+        tensor. What cannot be wrong, for the type of the values, is left out.
+    """
+    found = []
+    for task in tasks:
+        limit = "finite" if task.max_label is None else f"at most {task.max_label}"
+        values, what = labels[task.label_name], f"{MARK} '{task.name}' must be"
+        missing = "or missing (below 0 or NaN). Received: %d"
+        found.append((f"{what} {limit}, {missing} out of range", task.out_of_range(values)))
+        found.append((f"{what} whole numbers, {missing} that are not", task.not_whole(values)))
+    some = weights if isinstance(weights, dict) else {} if weights is None else {None: weights}
+    for name, values in some.items():
+        what = "Sample weights" if name is None else f"Sample weights of '{name}'"
+        message = f"{what} must be finite numbers of at least 0. Received: %d that are not"
+        found.append((message, _not_weights(values)))
+    return [(message, number) for message, number in found if not isinstance(number, int)]  # 0 for sure
 
 
 def labelled_fractions(dataset, tasks, batches=100):
@@ -64,49 +120,39 @@ def labelled_fractions(dataset, tasks, batches=100):
     return {task.name: float(mean) for task, mean in zip(tasks, means, strict=True)}
 
 
-@contextlib.contextmanager
-def readable_label_errors(tasks):
-    """Turn the error of a checked dataset into a `ValueError` of one line.
+def checked_shape(what, values):
+    """Return the static shape of labels or weights, whose kind is right.
 
     Args:
-        tasks: Sequence of `Task`, as for `checked`.
+        what: What they are, for an error.
+        values: Array, tensor or `tf.TypeSpec`.
+
+    Raises:
+        ValueError: If they are neither an array nor a dense tensor of numbers with a known number of axes.
     """
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        counts = re.search(rf"{OUT_OF_RANGE}\] \[([\d ]+)\]", error.message)
-        if not counts:
-            raise
-        pairs = zip(tasks, map(int, counts.group(1).split()), strict=True)
-        raise ValueError(next(_range_message(*pair) for pair in pairs if pair[1])) from None
+    if not hasattr(values, "shape"):
+        raise ValueError(f"{what} must be an array or a tensor. Received: {type(values).__name__}")
+    kind = type(values).__name__.removesuffix("Spec")
+    if kind in ("RaggedTensor", "SparseTensor"):
+        raise ValueError(
+            f"{what} must be a dense tensor; a `tf.RaggedTensor` of labels becomes one by `.to_tensor(-1)`, "
+            f"where -1 means a missing class (`float('nan')` a missing number). Received: {kind}"
+        )
+    dtype = tf.as_dtype(values.dtype)
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(f"{what} must be numbers. Received: {values.dtype}")
+    return known_shape(what, values)
 
 
-def _check_dataset(dataset, tasks):
-    if dataset.cardinality() == 0:
-        raise ValueError("A dataset must have at least one batch. Received: an empty dataset")
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) < 2:
-        raise ValueError(f"A dataset must yield `(inputs, {{task name: label}})`. Received: {spec}")
-    _check_shapes(spec[1], tasks)
-
-
-def _check_shapes(labels, tasks):
-    names = list(dict.fromkeys(task.label_name for task in tasks))
-    if not isinstance(labels, dict):
-        raise ValueError(f"Labels must be a dict with the keys {names}. Received: {type(labels).__name__}")
-    if not set(names) <= set(labels):
-        raise ValueError(f"Every task must have labels. Received tasks {names}, but labels {list(labels)}.")
-    for task in tasks:
-        if not hasattr(labels[task.label_name], "shape"):
-            kind = type(labels[task.label_name]).__name__
-            raise ValueError(f"{MARK} '{task.name}' must be an array or a tensor. Received: {kind}")
-        shape = tf.TensorShape(labels[task.label_name].shape)
-        if not any(shape.is_compatible_with((None, *expected)) for expected in _label_shapes(task)):
-            raise ValueError(
-                f"{MARK} '{task.name}' must have shape {(None, *task.label_shape)}. Received: {shape}"
-            )
-        if shape.rank and shape[0] == 0:
-            raise ValueError(f"{MARK} '{task.name}' must have at least one example. Received: {shape}")
+def known_shape(what, values):
+    """Return the static shape of an array, tensor or spec, or an error if the number of axes is unknown."""
+    shape = tf.TensorShape(values.shape)
+    if shape.rank is None:
+        raise ValueError(
+            f"{what} must have a known number of axes, which `tf.numpy_function` and the like lose: call "
+            "`set_shape` in the dataset's function. Received: a tensor of unknown shape"
+        )
+    return shape
 
 
 def _label_shapes(task):
@@ -115,16 +161,22 @@ def _label_shapes(task):
     return [shape, shape[:-1] if shape[-1:] == (1,) else (*shape, 1)]
 
 
-def _asserted(batch, tasks):
-    """Return the batch after one assertion over all tasks; one for each would cost more than the losses."""
-    counts = tf.stack([task.out_of_range(batch[1][task.label_name]) for task in tasks])
-    valid = tf.reduce_all(counts == 0)
-    with tf.control_dependencies([tf.debugging.Assert(valid, [OUT_OF_RANGE, counts], summarize=len(tasks))]):
-        return (tf.nest.map_structure(tf.identity, batch[0]), *batch[1:])
+def _check_weights(task, weights):
+    """Check that weights have the leading axes of the labels, and maybe one more of size 1."""
+    what, shape = f"Sample weights of task '{task.name}'", task.label_shape
+    found = checked_shape(what, weights)
+    leading = [(None, *shape[:number]) for number in range(len(shape) + 1)]
+    if not any(found.is_compatible_with(x) or found.is_compatible_with((*x, 1)) for x in leading):
+        raise ValueError(
+            f"{what} must have shape (None,), or more leading axes of its labels' {(None, *shape)}. "
+            f"Received: {found}"
+        )
 
 
-def _range_message(task, count):
-    limit = "finite" if task.max_label is None else f"at most {task.max_label}"
-    return (
-        f"{MARK} '{task.name}' must be {limit}, or missing (below 0 or NaN). Received: {count} out of range"
-    )
+def _not_weights(weights):
+    """Return the number of weights that are negative or not finite."""
+    dtype = tf.as_dtype(weights.dtype)
+    if dtype.is_bool or dtype.is_unsigned:
+        return 0
+    invalid = ~((weights >= 0) & (weights < float("inf"))) if dtype.is_floating else weights < 0
+    return np.sum(invalid) if isinstance(weights, np.ndarray) else tf.reduce_sum(tf.cast(invalid, tf.int32))

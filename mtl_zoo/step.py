@@ -143,7 +143,7 @@ class Step:
         with tape.stop_recording():
             after = [tf.identity(tensor) for tensor in before]
         tape.watch(after)
-        inputs = tf.nest.map_structure(tf.convert_to_tensor, x)
+        inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, x)  # sparse ones stay sparse
         return heads([after, inputs], training=True), before, after
 
     def _penalty(self, labels):

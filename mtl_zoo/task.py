@@ -6,7 +6,10 @@ import re
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
+
+from mtl_zoo.validation import check_name
 
 
 def is_missing(labels):
@@ -26,7 +29,8 @@ class Task:
     Prefer a constructor such as `Task.classification`; adjust one with `dataclasses.replace`.
 
     Args:
-        name: Name of the task: the model's output, the labels' key, and the prefix in the logs.
+        name: Name of the task: the model's output, the labels' key, and the prefix in the logs. English
+            letters, digits and underscores; `mtl_zoo.validation.check_name` lists the names that are taken.
         output_shape: Shape of the model's output for one example, for instance `(10,)` or `(None, None, 3)`.
         label_shape: Shape of one example's label. One axis shorter than `output_shape` where labels are
             class indices.
@@ -36,7 +40,8 @@ class Task:
         activation: Function that turns logits into predictions.
         metrics: Functions without arguments that each return a fresh `keras.metrics.Metric`, so that two
             trainers never share state.
-        max_label: Largest valid label, or `None` where any finite number is one.
+        max_label: Largest valid label, which all are whole numbers then, or `None` where any finite number is
+            one (probabilities as labels of a binary task, for instance).
         missing: Function that returns where labels are absent. Defaults to NaN alone, since a number of a
             regression may be negative.
         label_name: Key of the task's labels. Defaults to the name. A copy with another name keeps it, so that
@@ -62,9 +67,8 @@ class Task:
     label_name: str = dataclasses.field(default="", repr=False)
 
     def __post_init__(self):
+        check_name(self.name)
         object.__setattr__(self, "label_name", self.label_name or self.name)
-        if not self.name.isidentifier():
-            raise ValueError(f"A task's name must be a Python identifier. Received: name={self.name!r}")
         if self.item_size < 1:
             raise ValueError(
                 f"Task '{self.name}' must have at least one output. "
@@ -204,17 +208,32 @@ class Task:
         return 1.0 - ops.mean(ops.cast(self.missing(self._values(labels)), "float32"))
 
     def out_of_range(self, labels):
-        """Return the number of labels that are neither missing nor valid, as an int32 scalar."""
-        labels = _to_numbers(labels)
+        """Return the number of labels that are neither missing nor in the valid range.
+
+        Args:
+            labels: Tensor, or NumPy array, of which NumPy counts: also in a process without TensorFlow.
+        """
+        labels, np_or_ops = _comparable(labels)
         if self.max_label is not None:
             invalid = labels > self.max_label
         elif keras.backend.is_float_dtype(labels.dtype):
-            invalid = ops.isinf(labels)
+            invalid = np_or_ops.isinf(labels)
         else:
-            return ops.zeros((), "int32")
+            return 0
         if self.missing not in (is_missing, ops.isnan):  # whose missing labels are never beyond the range
-            invalid = ops.logical_and(invalid, ops.logical_not(self.missing(labels)))
-        return ops.sum(ops.cast(invalid, "int32"))
+            invalid = np_or_ops.logical_and(invalid, np_or_ops.logical_not(self.missing(labels)))
+        return np_or_ops.sum(invalid)
+
+    def not_whole(self, labels):
+        """Return the number of labels in the range of a task with classes that are not whole numbers.
+
+        Args:
+            labels: As for `out_of_range`.
+        """
+        labels, np_or_ops = _comparable(labels)
+        if self.max_label is None or not keras.backend.is_float_dtype(labels.dtype):
+            return 0
+        return np_or_ops.sum((labels > np_or_ops.floor(labels)) & (labels >= 0) & (labels < self.max_label))
 
 
 def auxiliary_tasks(model, tasks):
@@ -259,6 +278,11 @@ def _to_numbers(labels):
     """Convert labels to a tensor, booleans and narrow integers to int64, which holds every class index."""
     labels = ops.convert_to_tensor(labels)
     return labels if keras.backend.is_float_dtype(labels.dtype) else ops.cast(labels, "int64")
+
+
+def _comparable(labels):
+    """Return labels with room for every class index, and the module, NumPy or `ops`, to compare them with."""
+    return (labels, np) if isinstance(labels, np.ndarray) else (_to_numbers(labels), ops)
 
 
 def _flat(x):

@@ -11,10 +11,10 @@ from mtl_zoo import _balancer_optimizer, distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
-from mtl_zoo.labels import checked, readable_label_errors
+from mtl_zoo.border import Border
 from mtl_zoo.metrics import MeanPerTask, SkippedSteps
 from mtl_zoo.step import Step, not_finite, num_examples
-from mtl_zoo.validation import check_tasks
+from mtl_zoo.validation import check_log_keys, check_tasks
 
 SPACES = ("shared", "representation")
 NON_FINITE = ("skip", "stop")
@@ -116,6 +116,8 @@ class Trainer(keras.Model):
         self.regularization_tracker = keras.metrics.Mean(name="regularization")
         self.skipped = SkippedSteps([task.name for task in self.tasks], name="skipped_steps")
         self.task_metrics = [_make_metrics(task) for task in self.tasks]
+        check_log_keys([*self.metrics_names, *(f"{task.name}_weight" for task in self.tasks)])
+        self.border = Border(self.tasks, model)
         self.built = True
 
     def compile(self, optimizer="rmsprop", run_eagerly=False, steps_per_execution=1, jit_compile="auto"):
@@ -156,20 +158,24 @@ class Trainer(keras.Model):
         validation_split=0.0,
         validation_data=None,
         shuffle=True,
+        class_weight=None,
+        sample_weight=None,
         **kwargs,
     ):
         """Train; as `keras.Model.fit`, whose other arguments it takes too.
 
-        Labels in arrays and `tf.data.Dataset` are checked: shape, range, and that there are any.
+        Inputs, labels and sample weights are checked as `mtl_zoo.border.Border` says, in arrays, datasets and
+        generators alike. Inputs in a dict are matched by name; what the model has no use for is left out.
 
         Raises:
-            ValueError: If a label has the wrong shape or range, a task has none, or a dataset is empty.
+            ValueError: If a label, a sample weight or an input is not what it must be, a task has no labels,
+                or there is no example.
         """
-        x = checked(x, y, self.tasks)
-        if isinstance(validation_data, tf.data.Dataset):
-            validation_data = checked(validation_data, None, self.tasks)
-        elif isinstance(validation_data, (tuple, list)):
-            checked(*validation_data[:2], self.tasks)
+        x, y, sample_weight = self.border.admit(x, y, sample_weight)
+        if validation_data is not None:
+            given = keras.utils.unpack_x_y_sample_weight(validation_data)
+            val_x, *rest = self.border.admit(*given)
+            validation_data = (self._spread(val_x), *rest)
         if isinstance(x, tf.data.Dataset):
             x, shuffle = self._spread(self._joined(x)), False
         else:
@@ -177,7 +183,7 @@ class Trainer(keras.Model):
             kwargs.setdefault("validation_batch_size", batch_size)
             batch_size *= self.accumulate
         callbacks = self._with_own(callbacks)
-        with self.distribute_strategy.scope(), readable_label_errors(self.tasks), _sessions(callbacks):
+        with self.distribute_strategy.scope(), self.border.readable_errors(), _sessions(callbacks):
             return super().fit(
                 x,
                 y,
@@ -186,12 +192,14 @@ class Trainer(keras.Model):
                 verbose=verbose,
                 callbacks=callbacks,
                 validation_split=validation_split,
-                validation_data=self._spread(validation_data),
+                validation_data=validation_data,
                 shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
                 **kwargs,
             )
 
-    def evaluate(self, x=None, y=None, batch_size=None, return_dict=False, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, return_dict=False, **kwargs):
         """Evaluate; as `keras.Model.evaluate`, whose other arguments it takes too.
 
         Returns:
@@ -200,14 +208,29 @@ class Trainer(keras.Model):
         Raises:
             ValueError: As for `fit`.
         """
-        x = self._spread(checked(x, y, self.tasks))
-        with self.distribute_strategy.scope(), readable_label_errors(self.tasks):
-            logs = super().evaluate(x, y, batch_size=batch_size, return_dict=True, **kwargs)
+        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which admitted it
+            x, y, sample_weight = self.border.admit(x, y, sample_weight)
+            x = self._spread(x)
+        arguments = {"batch_size": batch_size, "sample_weight": sample_weight, **kwargs}
+        with self.distribute_strategy.scope(), self.border.readable_errors():
+            logs = super().evaluate(x, y, return_dict=True, **arguments)
         return logs if return_dict else [logs[name] for name in self.metrics_names]
 
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
+        x, y, sample_weight = self.border.batch(x, y, sample_weight)
+        with self.border.readable_errors():
+            return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Measure one batch; as `keras.Model.test_on_batch`, with the checks of `evaluate`."""
+        x, y, sample_weight = self.border.batch(x, y, sample_weight)
+        with self.border.readable_errors():
+            return super().test_on_batch(x, y, sample_weight, return_dict)
+
     def call(self, inputs, training=None):
-        """Return the model's outputs: a dict of logits."""
-        return self.model(inputs, training=training)
+        """Return the model's outputs, a dict of logits; inputs in a dict may be more than the model takes."""
+        return self.model(self.border.admit_inputs(inputs), training=training)
 
     def train_step(self, data):
         """Make one update and return the logs; called by `fit`.
@@ -318,7 +341,7 @@ class Trainer(keras.Model):
         """Return a dataset of batches that each hold those of one update."""
         if self.accumulate == 1:
             return x
-        sizes = [len(batch) for batch in x.take(1).map(lambda inputs, *rest: tf.nest.flatten(inputs)[0])]
+        sizes = [len(batch) for batch in x.take(1).map(lambda _, labels, *rest: tf.nest.flatten(labels)[0])]
         if not sizes:
             return x
         number = int(x.cardinality())

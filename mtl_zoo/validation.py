@@ -1,6 +1,70 @@
 """Checks at the border: whether a model and a list of tasks belong together."""
 
+import collections
+import re
+
 import keras
+
+from mtl_zoo._activations import source_of_probabilities
+
+# Names of signatures of an export, of layers that tasks share in architectures, and in the logs.
+RESERVED_NAMES = ("example", "features", "image_bytes", "loss", "serving_default", "shared", "val")
+RESERVED_PREFIX, RESERVED_SUFFIX = "val_", "_from_features"
+
+
+def check_name(name):
+    """Raise an error unless a task may have a name.
+
+    It names layers, keys of logs, columns and signatures of an export. `Task` calls this, so that what it
+    accepts is accepted everywhere.
+
+    Args:
+        name: Name of the task.
+
+    Raises:
+        ValueError: If it is not made of English letters, digits and underscores, or is taken.
+
+    Example:
+
+    >>> check_name("größe")
+    Traceback (most recent call last):
+    ValueError: A task's name must be English letters, digits and '_', and begin with a letter; labels may ...
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(
+            "A task's name must be English letters, digits and '_', and begin with a letter; labels may have "
+            f"any key: `dataclasses.replace(task, label_name=...)`. Received: name={name!r}"
+        )
+    if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX) or name.endswith(RESERVED_SUFFIX):
+        raise ValueError(
+            f"A task's name must not be one of {', '.join(RESERVED_NAMES)}, nor begin with "
+            f"'{RESERVED_PREFIX}' or end with '{RESERVED_SUFFIX}': logs, layers and exports have these. "
+            f"Received: name={name!r}"
+        )
+
+
+def check_log_keys(keys):
+    """Raise an error unless every number in the logs has a key of its own.
+
+    Args:
+        keys: Names of all that is logged for the tasks, such as `price_loss` or `price_auc`.
+
+    Raises:
+        ValueError: If two of them are the same, or one is a key of the trainer's or Keras' own.
+
+    Example:
+
+    >>> check_log_keys(["a_loss", "a_b_loss", "a_b_loss"])  # of task `a` with metric `b_loss`, and `a_b`
+    Traceback (most recent call last):
+    ValueError: Tasks and metrics must have names that make different keys in the logs. Received: a_b_loss ...
+    """
+    counts = collections.Counter([*keys, "skipped_steps", "learning_rate"])
+    several = [key for key, count in counts.items() if count > 1]
+    if several:
+        raise ValueError(
+            "Tasks and metrics must have names that make different keys in the logs. "
+            f"Received: {', '.join(several)} twice"
+        )
 
 
 def check_tasks(model, tasks):
@@ -13,8 +77,9 @@ def check_tasks(model, tasks):
         tasks: Sequence of `mtl_zoo.Task`.
 
     Raises:
-        ValueError: If the model has no dict of outputs, there are no tasks, two tasks share a name, or a
-            task has no output or one of another shape.
+        ValueError: If the model has no dict of outputs, there are no tasks, two tasks share a name, a task
+            has no output or one of another shape, or the output of a task with logits already went through
+            softmax or sigmoid.
 
     Example:
     >>> from mtl_zoo import Task
@@ -34,6 +99,7 @@ def check_tasks(model, tasks):
         )
     for task in tasks:
         _check_shape(task, model.output[task.name].shape)
+        _check_logits(task, model.output[task.name])
 
 
 def check_names(tasks):
@@ -75,6 +141,18 @@ def _check_shape(task, shape):
     if len(shape) != len(expected) or not all(map(_is_same_size, shape, expected)):
         raise ValueError(
             f"The output of task '{task.name}' must have shape {expected}. Received: shape={tuple(shape)}"
+        )
+
+
+def _check_logits(task, output):
+    if task.activation not in (keras.activations.softmax, keras.activations.sigmoid):
+        return
+    source = source_of_probabilities(output)
+    if source:
+        raise ValueError(
+            f"The output of task '{task.name}' must be logits: remove the activation of layer '{source}', or "
+            "give the task `activation=keras.activations.linear` and a loss of probabilities by "
+            f"`dataclasses.replace`. Received: probabilities, made by '{source}'"
         )
 
 

@@ -11,7 +11,6 @@ from absl import logging
 
 from mtl_zoo import plots
 from mtl_zoo.callbacks import _gradient_health
-from mtl_zoo.labels import checked
 from mtl_zoo.trainer import Trainer
 
 TABLE = "gradients.csv"
@@ -104,6 +103,7 @@ class GradientMonitor(keras.callbacks.Callback):
         if not isinstance(model, Trainer):
             raise TypeError(f"`GradientMonitor` must be given to a `Trainer`. Received: {model!r}")
         super().set_model(model)
+        self._probe = model.border.batch(*self._probe)
         _check_probe(self._probe, model.tasks)
 
     def on_train_begin(self, logs=None):
@@ -203,8 +203,7 @@ def _first_batch(data):
 
 
 def _check_probe(probe, tasks):
-    x, labels, _ = probe
-    checked(x, labels, tasks)
+    _, labels, _ = probe
     without = [task.name for task in tasks if not float(task.labelled_fraction(labels[task.label_name]))]
     if without:
         raise ValueError(

@@ -4,6 +4,8 @@ import re
 
 import keras
 
+from mtl_zoo.inputs import matched, slots
+
 
 def check_input_names(model):
     """Raise a `ValueError` unless TensorFlow's signatures can have inputs with the names of a model's.
@@ -26,14 +28,12 @@ def by_name(model, inputs):
 
     Args:
         model: Functional `keras.Model`.
-        inputs: Tensor or array, or a list or dict of such. A dict may hold more than the model takes.
+        inputs: Tensor or array, or a list or dict of such, as `keras.Model.predict` takes them. A dict may
+            hold more than the model takes.
 
     Raises:
-        ValueError: If there are more or fewer inputs than the model has.
+        ValueError: If there are more or fewer inputs than the model has, or a list is given where the order
+            of the model's dict of inputs is not plain.
     """
-    names = [x.name for x in model.inputs]
-    is_dict = isinstance(inputs, dict)
-    arrays = [inputs[x] for x in names if x in inputs] if is_dict else keras.tree.flatten(inputs)
-    if len(arrays) != len(names):
-        raise ValueError(f"A batch must hold the inputs {names}. Received: {len(arrays)} tensors")
-    return dict(zip(names, arrays, strict=True))
+    arrays = keras.tree.flatten(matched(slots(model), inputs))
+    return dict(zip((x.name for x in model.inputs), arrays, strict=True))
