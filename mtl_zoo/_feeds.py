@@ -223,8 +223,8 @@ def _message(task, name, kind, suits, answer):
     shapes = " and ".join(str((None, *shape)) for shape in (task.label_shape, task.output_shape))
     if suits:
         return (
-            f"Metric '{name}' of task '{task.name}' must be computable where labels are missing: it must heed "
-            f"`sample_weight`, or be the same on items as on whole examples. Received: {kind}, which is "
+            f"Metric '{name}' of task '{task.name}' must be computable where labels are missing: it must "
+            f"heed `sample_weight`, or be the same on items as on whole examples. Received: {kind}, which is "
             f"neither with labels and predictions of shapes {shapes}"
         )
     return (

@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class MeanPerTask(keras.metrics.Metric):
-    """Keeps a weighted mean for each of T tasks, in one update for all of them.
+    """Keeps a weighted mean for each of T tasks, in one update for all of them; NaN before the first.
 
     Args:
         num_tasks: T.

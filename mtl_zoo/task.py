@@ -36,7 +36,9 @@ class Task:
         loss: Function `(labels, logits) -> losses` on a batch of items, without reduction.
         activation: Function that turns logits into predictions.
         metrics: Functions without arguments that each return a fresh `keras.metrics.Metric`, so that two
-            trainers never share state.
+            trainers never share state. A metric gets what it gets in plain Keras: arrays in the task's shape,
+            of class indices or one-hot labels, whichever it takes, and weights 0 where a label is missing
+            (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes `auc_1`.
         max_label: Largest valid label, or `None` where any finite number is one.
         missing: Function that returns where labels are absent. Defaults to NaN alone, since a number of a
             regression may be negative.
@@ -259,7 +261,7 @@ def auxiliary_tasks(model, tasks):
 
 
 def _given_name(make, metric):
-    """Return a metric's name without the number that Keras gives to the second of its class, and the third."""
+    """Return a metric's name without the number that Keras gives where there was one of its class before."""
     name, _, number = metric.name.rpartition("_")
     return name if number.isdigit() and make().name != metric.name else metric.name
 

@@ -19,21 +19,21 @@ CURVES = (
 class TaskMetrics:
     """The metrics of one task, each fed in the form that it takes.
 
-    Keras' metrics differ in that: class indices or one-hot labels, weights per value or per example, any shape
-    or `[batch, n]` alone. The form is known of the common ones. With any other, the first form is chosen in
-    which it computes of random numbers what it computes in plain Keras, and of a batch with missing labels
-    what it computes of the labelled part alone: in the shape of the task, or as one item after the other;
-    with weights per value; per example, where those with a missing value are left out; or without weights,
-    where what is missing is left out of what it gets. A metric whose attribute `sparse_y_true` is true gets
-    class indices, one where it is false one-hot labels.
+    Keras' metrics differ in that: class indices or one-hot labels, weights per value or per example, any
+    shape or `[batch, n]` alone. The form is known of the common ones. With any other, the first form is
+    chosen in which it computes of random numbers what it computes in plain Keras, and of a batch with missing
+    labels what it computes of the labelled part alone: in the shape of the task, or as one item after the
+    other; with weights per value; per example, where those with a missing value are left out; or without
+    weights, where what is missing is left out of what it gets. A metric whose attribute `sparse_y_true` is
+    true gets class indices, one where it is false one-hot labels.
 
     Args:
         task: `Task`.
 
     Attributes:
         metrics: List of `keras.metrics.Metric`, named as in the logs: `left_accuracy`.
-        names: Names of the numbers that `results` returns: those of the metrics, and for a metric with several
-            numbers one for each, as `left_f1_score_0`.
+        names: Names of the numbers that `results` returns: those of the metrics, and for a metric with
+            several numbers one for each, as `left_f1_score_0`.
 
     Raises:
         ValueError: If a metric does not suit the task, or cannot be computed where labels are missing.
@@ -47,10 +47,10 @@ class TaskMetrics:
     {'tags_accuracy': 0.67, 'tags_auc': 0.75}
 
     Note:
-        `F1Score` and `FBetaScore` take no weights per value in Keras. On tasks of several values they get zeros
-        where a label is missing, which count as nothing; with a threshold of `None` the largest prediction
-        is that among all values. Weights per value make an error. A metric that takes no `sample_weight` gets
-        labelled items without weights, as those in the argument `metrics` of Keras' `compile`.
+        `F1Score` and `FBetaScore` take no weights per value in Keras. On tasks of several values they get
+        zeros where a label is missing, which count as nothing; with a threshold of `None` the largest
+        prediction is that among all values. Weights per value make an error. A metric that takes no
+        `sample_weight` gets what is labelled without weights, as the `metrics` of Keras' `compile` do.
     """
 
     def __init__(self, task):
@@ -98,9 +98,9 @@ class TaskMetrics:
 def is_defined(metric):
     """Return whether a metric is defined on the labels that it saw.
 
-    The area under a ROC curve and its relatives need both classes (of every label, with `multi_label`), and R²
-    labels that vary; scikit-learn, too, gives NaN for the former, and Keras 0. Precision, recall and F scores
-    without positives are 0 in both, and so they are here.
+    The area under a ROC curve and its relatives need both classes (of every label, with `multi_label`), and
+    R² labels that vary. Keras gives 0 there; scikit-learn gives NaN for the former. Precision, recall and F
+    scores without positives are 0 in both, and so they are here.
 
     Args:
         metric: `keras.metrics.Metric`.

@@ -31,8 +31,11 @@ class Trainer(keras.Model):
 
     The logs hold, per task, the mean loss over labelled items (`left_loss`), its metrics (`left_accuracy`)
     and, in training, the mean weight of its gradient in the update (`left_weight`: the balancer's times the
-    aggregator's, where it works by weights). `loss` is the plain sum of the task losses plus the model's own
-    (regularization), in training as in validation, so that it compares between methods.
+    aggregator's, where it works by weights and the task shares something). `loss` is the plain sum of the
+    task losses plus the model's own (regularization), in training as in validation, so that it compares
+    between methods. Where no label of a task was seen, its loss, metrics and weight are NaN, `loss` leaves it
+    out, and a warning names it; so are metrics that are not defined on the labels seen, as the AUC of one
+    class. How metrics are fed, in particular where labels are missing, see `task_metrics.TaskMetrics`.
 
     `save_weights` keeps everything: model, optimizer, method state and the state of random generators.
     `save` saves the wrapped model alone, as `keras.callbacks.ModelCheckpoint` does through it.
@@ -66,8 +69,9 @@ class Trainer(keras.Model):
     the step is skipped: let the batches be at least as large as the number of replicas.
 
     Raises:
-        ValueError: If tasks and outputs do not match, an option is unknown, or `space` is
-            `"representation"` and the model shares no trained representation or the aggregator needs more.
+        ValueError: If tasks and outputs do not match, an option is unknown, a metric does not suit its task
+            or cannot be computed where labels are missing, two numbers in the logs have one name, or `space`
+            is `"representation"` and the model shares no trained representation or the aggregator needs more.
         TypeError: If `balancer` or `aggregator` is not an instance of its base class.
 
     Example:
@@ -382,10 +386,8 @@ class Trainer(keras.Model):
         for penalty, number in step.regularization:
             self.regularization_tracker.update_state(penalty, number)
         self.loss_tracker.update_state(step.losses, step.counts)
-        factors = getattr(self.aggregator, "task_weights", 1.0)
-        weights = step.seeds * tf.where(
-            step.concerned, factors, 1.0
-        )  # other tasks' gradients stay as they are
+        factors = tf.where(step.concerned, getattr(self.aggregator, "task_weights", 1.0), 1.0)
+        weights = step.seeds * factors
         self.weight_tracker.update_state(weights, step.counts > 0)
         return 0
 
