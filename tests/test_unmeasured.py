@@ -56,9 +56,8 @@ def test_a_task_without_labels_is_nan_and_not_in_the_loss(caplog):
 def test_training_without_labels_of_a_task_measures_nothing_of_it(run_eagerly, caplog):
     trainer = make_trainer(run_eagerly=run_eagerly)
     history = trainer.fit(*data(price=False), batch_size=8, verbose=0).history
-    assert np.isnan(
-        [history["price_loss"], history["price_weight"], history["price_mean_absolute_error"]]
-    ).all()
+    for name in ("loss", "weight", "mean_absolute_error"):
+        assert np.isnan(history[f"price_{name}"]).all()
     assert history["loss"] == history["click_loss"]
     assert history["click_weight"] == [1.0]
     assert "task 'price'" in caplog.text
@@ -98,8 +97,7 @@ def test_callbacks_do_not_choose_the_first_epoch_by_what_was_not_measured(tmp_pa
         callbacks=[record, stop, best, table, board],
     )
     assert history.epoch == [0, 1, 2, 3]
-    for found in (trainer.model.get_weights(), seen[-1]):
-        assert all(map(np.array_equal, found, seen[-1]))
+    assert all(map(np.array_equal, trainer.model.get_weights(), seen[-1]))
     fresh = make_trainer()
     fresh.load_weights(path)
     assert all(map(np.array_equal, fresh.model.get_weights(), seen[-1]))
@@ -226,9 +224,6 @@ def reference():
 
 
 def test_a_metric_of_the_name_of_a_log_is_refused():
-    task = several_metrics(mz.Task.binary("click"), functools.partial(keras.metrics.Mean, name="loss"))
-    with pytest.raises(ValueError, match="must take"):  # a mean of one argument is no metric of a task
-        make_trainer([task])
     task = several_metrics(mz.Task.binary("click"), functools.partial(keras.metrics.BinaryAccuracy, "weight"))
     with pytest.raises(ValueError, match=r"a name of its own. Received twice: \['click_weight'\]"):
         make_trainer([task])
