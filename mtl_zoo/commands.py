@@ -48,7 +48,7 @@ def train(options):
         if is_chief:
             _finish(options, config, resume)
     if is_chief:
-        _print_metrics(metrics["test"], trainer.tasks)
+        _print_metrics(metrics["test"], trainer)
         epochs = f"epoch {metrics['best_epoch']} of {config['epochs']}"
         print(f"\nSelected {epochs}, with the least validation loss.\nRun directory: {options.run_dir}")
         if options.export:
@@ -70,7 +70,7 @@ def evaluate(options):
     given = {name: options[name].value for name in LOCATIONS if options[name].value}
     trainer = Trainer(model, _tasks(config))
     trainer.compile()
-    _print_metrics(_measure(trainer, _load(config | given, "test"), options.quiet), trainer.tasks)
+    _print_metrics(_measure(trainer, _load(config | given, "test"), options.quiet), trainer)
 
 
 def export(options):
@@ -321,9 +321,12 @@ def _verbosity(quiet):
     return 1 if sys.stderr.isatty() else 2
 
 
-def _print_metrics(metrics, tasks):
-    """Print a row per task and a column per metric."""
-    names = {task.name: ["loss", *(metric().name for metric in task.metrics)] for task in tasks}
+def _print_metrics(metrics, trainer):
+    """Print a row per task and a column per metric; `nan` where nothing was measured."""
+    names = {
+        found.task.name: ["loss", *(name.removeprefix(f"{found.task.name}_") for name in found.names)]
+        for found in trainer.task_metrics
+    }
     columns = list(dict.fromkeys(name for found in names.values() for name in found))
     rows = [
         [task, *(f"{metrics[f'{task}_{name}']:.4f}" if name in found else "" for name in columns)]

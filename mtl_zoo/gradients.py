@@ -170,6 +170,16 @@ def aggregate(rows, aggregator, losses, present=None, gramian=None):
     return gradients
 
 
+def concerned(rows):
+    """Return which tasks reach a source that another task reaches too, as a list of booleans.
+
+    Args:
+        rows: As `jacobian` returns them.
+    """
+    reach = [[g is not None for g in column] for column in zip(*rows, strict=True)]
+    return [any(column[task] and sum(column) > 1 for column in reach) for task in range(len(rows))]
+
+
 def total(rows, sub_batches=1):
     """Sum the gradients of several tasks.
 

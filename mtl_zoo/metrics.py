@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class MeanPerTask(keras.metrics.Metric):
-    """Keeps a weighted mean for each of T tasks, in one update for all of them.
+    """Keeps a weighted mean for each of T tasks, in one update for all of them; NaN before the first.
 
     Args:
         num_tasks: T.
@@ -40,8 +40,8 @@ class MeanPerTask(keras.metrics.Metric):
         self.count.assign_add(sample_weight)
 
     def result(self):
-        """Return the means, `[T]`; 0 for a task without a weight."""
-        return ops.divide_no_nan(self.total, self.count)
+        """Return the means, `[T]`; NaN for a task without a weight: nothing was measured."""
+        return ops.where(self.count > 0, ops.divide_no_nan(self.total, self.count), math.nan)
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")

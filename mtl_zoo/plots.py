@@ -55,9 +55,8 @@ def _panels(history, tasks):
     panels = {"loss": {}}
     for task in tasks:
         panels["loss"][task.name] = f"{task.name}_loss"
-        for metric in task.metrics[:1]:
-            name = metric().name
-            panels.setdefault(name, {})[task.name] = f"{task.name}_{name}"
+        for metric in task.make_metrics()[:1]:
+            panels.setdefault(metric.name, {})[task.name] = f"{task.name}_{metric.name}"
     panels["weight"] = {task.name: f"{task.name}_weight" for task in tasks}
     return {name: keys for name, keys in panels.items() if history.keys() & set(keys.values())}
 

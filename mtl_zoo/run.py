@@ -4,6 +4,7 @@ import contextlib
 import csv
 import importlib.metadata
 import json
+import math
 import pathlib
 import platform
 import shutil
@@ -152,8 +153,9 @@ def load(path, keys=()):
 
 
 def write_json(path, values):
-    """Write a dictionary so that people can read it."""
-    pathlib.Path(path).write_text(json.dumps(values, indent=2) + "\n")
+    """Write a dictionary so that people can read it; NaN and infinity, which JSON has not, become `null`."""
+    valid = keras.tree.map_structure(_finite, values, none_is_leaf=True)
+    pathlib.Path(path).write_text(json.dumps(valid, indent=2, allow_nan=False) + "\n")
 
 
 def versions():
@@ -163,6 +165,10 @@ def versions():
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a source tree on the path
             found[name] = importlib.metadata.version(name)
     return found
+
+
+def _finite(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _probe(path):

@@ -32,6 +32,8 @@ class Step:
         items: What `Task.items` returns for every task, one list per portion, likewise.
         regularization: List of the model's own losses, added up, and the number of examples, per portion,
             likewise; empty if there are none.
+        concerned: Which tasks' gradients the aggregator joins with others, `[T]`, likewise; the rest stay as
+            they are.
         bad_rows: Function that returns which tasks have a gradient that is not finite or too large, `[T]`,
             likewise. After one backward pass for all, the losses with their weights stand for the gradients.
     """
@@ -46,6 +48,7 @@ class Step:
         self.size, self.part_counts = distribution.all_reduce([size, counts])
         self.counts = tf.reduce_sum(self.part_counts, axis=0)
         self.items, self.regularization = [], []
+        self.concerned = [False] * len(trainer.tasks)
         self.scale = trainer.optimizer.scale_loss(1.0)
 
     def gradients(self):
@@ -95,6 +98,7 @@ class Step:
         self.bad_rows = lambda: tf.stack([not_finite(row) for row in rows[:number]])
         if self.trainer.aggregator is None:
             return gradients.total(rows)
+        self.concerned = gradients.concerned(rows[:number])
         found = gradients.aggregate(
             rows[:number], self.trainer.aggregator, self.losses, self._present_in_all_parts()
         )
@@ -117,6 +121,7 @@ class Step:
         rows = gradients.jacobian(pull, sums, [*afters, *self.variables], self._derivatives(self.seeds))
         self.bad_rows = lambda: tf.stack([not_finite(row) for row in rows[:number]])
         boundary = [row[: len(afters)] for row in rows]
+        self.concerned = gradients.concerned(boundary)
         directions = gradients.aggregate(
             boundary, aggregator, self.losses, self._present_in_all_parts(), self._gramian
         )

@@ -1,5 +1,6 @@
 """What a model is asked to do: the one description that dataset, model, trainer and exporter share."""
 
+import collections
 import dataclasses
 import functools
 import re
@@ -39,7 +40,9 @@ class Task:
         loss: Function `(labels, logits) -> losses` on a batch of items, without reduction.
         activation: Function that turns logits into predictions.
         metrics: Functions without arguments that each return a fresh `keras.metrics.Metric`, so that two
-            trainers never share state.
+            trainers never share state. A metric gets what it gets in plain Keras: arrays in the task's shape,
+            of class indices or one-hot labels, whichever it takes, and weights 0 where a label is missing
+            (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes `auc_1`.
         max_label: Largest valid label, which all are whole numbers then, or `None` where any finite number is
             one (probabilities as labels of a binary task, for instance).
         missing: Function that returns where labels are absent. Defaults to NaN alone, since a number of a
@@ -122,6 +125,18 @@ class Task:
         """One tag per token; labels `[batch, length]`, negative for padding, `num_tags` logits each."""
         accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
         return _index_task(cls, name, (None,), num_tags, (accuracy,))
+
+    def make_metrics(self):
+        """Return fresh metrics, each with a name of its own: `auc`, `auc_1`.
+
+        Where none was given, the name is that of the class, whatever metrics were made before.
+        """
+        found, used = [make() for make in self.metrics], collections.Counter()
+        for make, metric in zip(self.metrics, found, strict=True):
+            name = _given_name(make, metric)
+            metric.name = f"{name}_{used[name]}" if used[name] else name
+            used[name] += 1
+        return found
 
     @property
     def labels_are_indices(self):
@@ -262,6 +277,12 @@ def auxiliary_tasks(model, tasks):
         for name in model.output
         if name not in names and re.fullmatch(rf"{task.name}_initial(_\d+)?", name)
     ]
+
+
+def _given_name(make, metric):
+    """Return a metric's name without the number that Keras gives where there was one of its class before."""
+    name, _, number = metric.name.rpartition("_")
+    return name if number.isdigit() and make().name != metric.name else metric.name
 
 
 def _grid(size):

@@ -6,14 +6,17 @@ import weakref
 
 import keras
 import tensorflow as tf
+from keras import ops
 
 from mtl_zoo import _balancer_optimizer, distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
+from mtl_zoo._unmeasured import Unmeasured, warn
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.border import Border
 from mtl_zoo.metrics import MeanPerTask, SkippedSteps
 from mtl_zoo.step import Step, not_finite, num_examples
+from mtl_zoo.task_metrics import TaskMetrics
 from mtl_zoo.validation import check_log_keys, check_tasks
 
 SPACES = ("shared", "representation")
@@ -29,8 +32,11 @@ class Trainer(keras.Model):
 
     The logs hold, per task, the mean loss over labelled items (`left_loss`), its metrics (`left_accuracy`)
     and, in training, the mean weight of its gradient in the update (`left_weight`: the balancer's times the
-    aggregator's, where it works by weights). `loss` is the plain sum of the task losses plus the model's own
-    (regularization), in training as in validation, so that it compares between methods.
+    aggregator's, where it works by weights and the task shares something). `loss` is the plain sum of the
+    task losses plus the model's own (regularization), in training as in validation, so that it compares
+    between methods. Where no label of a task was seen, its loss, metrics and weight are NaN, `loss` leaves it
+    out, and a warning names it; so are metrics that are not defined on the labels seen, as the AUC of one
+    class. How metrics are fed, in particular where labels are missing, see `task_metrics.TaskMetrics`.
 
     `save_weights` keeps everything: model, optimizer, method state and the state of random generators.
     `save` saves the wrapped model alone, as `keras.callbacks.ModelCheckpoint` does through it.
@@ -64,8 +70,9 @@ class Trainer(keras.Model):
     the step is skipped: let the batches be at least as large as the number of replicas.
 
     Raises:
-        ValueError: If tasks and outputs do not match, an option is unknown, or `space` is
-            `"representation"` and the model shares no trained representation or the aggregator needs more.
+        ValueError: If tasks and outputs do not match, an option is unknown, a metric does not suit its task
+            or cannot be computed where labels are missing, two numbers in the logs have one name, or `space`
+            is `"representation"` and the model shares no trained representation or the aggregator needs more.
         TypeError: If `balancer` or `aggregator` is not an instance of its base class.
 
     Example:
@@ -115,9 +122,10 @@ class Trainer(keras.Model):
         self.weight_tracker = MeanPerTask(len(self.tasks), name="weights")
         self.regularization_tracker = keras.metrics.Mean(name="regularization")
         self.skipped = SkippedSteps([task.name for task in self.tasks], name="skipped_steps")
-        self.task_metrics = [_make_metrics(task) for task in self.tasks]
-        check_log_keys([*self.metrics_names, *(f"{task.name}_weight" for task in self.tasks)])
+        self.task_metrics = [TaskMetrics(task) for task in self.tasks]
+        self.warned = []
         self.border = Border(self.tasks, model)
+        check_log_keys([*self.metrics_names, *self._training_logs()])
         self.built = True
 
     def compile(self, optimizer="rmsprop", run_eagerly=False, steps_per_execution=1, jit_compile="auto"):
@@ -214,7 +222,7 @@ class Trainer(keras.Model):
         arguments = {"batch_size": batch_size, "sample_weight": sample_weight, **kwargs}
         with self.distribute_strategy.scope(), self.border.readable_errors():
             logs = super().evaluate(x, y, return_dict=True, **arguments)
-        return logs if return_dict else [logs[name] for name in self.metrics_names]
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
@@ -257,7 +265,7 @@ class Trainer(keras.Model):
         sums = tf.stack([task.sum_loss(*item) for task, item in zip(self.tasks, items, strict=True)])
         counts = tf.stack([tf.reduce_sum(weights) for _, _, weights in items])
         self.loss_tracker.update_state(tf.math.divide_no_nan(sums, counts), counts)
-        self._update_task_metrics(items)
+        self._update_task_metrics(items, labels, sample_weight)
         penalties = self.model.losses
         if penalties:
             self.regularization_tracker.update_state(tf.add_n(penalties), num_examples(labels))
@@ -266,7 +274,7 @@ class Trainer(keras.Model):
     @property
     def metrics(self):
         """All metrics, reset at the start of every epoch."""
-        nested = keras.tree.flatten(self.task_metrics)
+        nested = [metric for found in self.task_metrics for metric in found.metrics]
         trackers = [self.loss_tracker, self.regularization_tracker, self.weight_tracker, self.skipped]
         return [*trackers, *nested]
 
@@ -282,8 +290,8 @@ class Trainer(keras.Model):
 
     @property
     def metrics_names(self):
-        """Names of what `evaluate` returns."""
-        names = [metric.name for metric in keras.tree.flatten(self.task_metrics)]
+        """Names of what `evaluate`, `train_on_batch` and `test_on_batch` return."""
+        names = [name for found in self.task_metrics for name in found.names]
         return ["loss", *(f"{task.name}_loss" for task in self.tasks), *names]
 
     def save(self, filepath, overwrite=True, **kwargs):
@@ -318,7 +326,14 @@ class Trainer(keras.Model):
     def _get_metrics_result_or_logs(self, logs):
         """Return the logs of an epoch, over all replicas."""
         found = {**self._logs(), **self._training_logs()}
+        if logs:
+            counts = ops.convert_to_numpy(1.0 * self.loss_tracker.count)
+            warn(self, [task.name for task, count in zip(self.tasks, counts, strict=True) if not count])
         return {name: found[name] for name in logs or found}  # none if `Resume` had all behind
+
+    def _flatten_metrics_in_order(self, logs):
+        """Return a list of the logs in the order of `metrics_names`."""
+        return [logs[name] for name in self.metrics_names]
 
     def _random_states(self):
         saved = {id(variable) for variable in self.weights}
@@ -328,7 +343,7 @@ class Trainer(keras.Model):
         """Put the balancer's `on_epoch_end` before all callbacks, so that checkpoints hold its result."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
             return callbacks
-        own = [NonFinite()]
+        own = [NonFinite(), Unmeasured(callbacks)]
         if self.balancer is not None:
             hook = lambda epoch, logs: self.balancer.on_epoch_end()  # noqa: E731
             own.append(keras.callbacks.LambdaCallback(on_epoch_end=hook))
@@ -444,12 +459,13 @@ class Trainer(keras.Model):
 
     def _count(self, step):
         """Update the logs after a step."""
-        for items in step.items:
-            self._update_task_metrics(items)
+        for (_, labels, sample_weight), items in zip(step.portions, step.items, strict=True):
+            self._update_task_metrics(items, labels, sample_weight)
         for penalty, number in step.regularization:
             self.regularization_tracker.update_state(penalty, number)
         self.loss_tracker.update_state(step.losses, step.counts)
-        weights = step.seeds * getattr(self.aggregator, "task_weights", 1.0)
+        factors = tf.where(step.concerned, getattr(self.aggregator, "task_weights", 1.0), 1.0)
+        weights = step.seeds * factors
         self.weight_tracker.update_state(weights, step.counts > 0)
         return 0
 
@@ -463,12 +479,9 @@ class Trainer(keras.Model):
         self.skipped.update_state(~known, step.bad_rows(), share)
         return 0
 
-    def _update_task_metrics(self, items):
-        for task, metrics, (labels, logits, weights) in zip(
-            self.tasks, self.task_metrics, items, strict=True
-        ):
-            for metric in metrics:
-                metric.update_state(labels, task.activation(logits), sample_weight=weights)
+    def _update_task_metrics(self, items, labels, sample_weight):
+        for task, metrics, found in zip(self.tasks, self.task_metrics, items, strict=True):
+            metrics.update_state(found, labels[task.label_name], self.weight_of(task, sample_weight))
 
     def _training_logs(self):
         return {
@@ -477,11 +490,17 @@ class Trainer(keras.Model):
         }
 
     def _logs(self):
-        never_finite = (self.skipped.bad_losses > 0) & (self.loss_tracker.count == 0)
-        losses = tf.where(never_finite, float("nan"), self.loss_tracker.result())
-        logs = {"loss": tf.reduce_sum(losses) + self.regularization_tracker.result()}
+        """Return the logs: NaN for a task without any label, which `loss` leaves out."""
+        losses, labelled = self.loss_tracker.result(), self.loss_tracker.count > 0
+        counted = labelled | (self.skipped.bad_losses > 0)
+        total = tf.reduce_sum(tf.where(counted, losses, 0.0)) + self.regularization_tracker.result()
+        logs = {"loss": tf.where(tf.reduce_any(counted), total, float("nan"))}
         logs |= self._per_task(losses, "loss")
-        return logs | {metric.name: metric.result() for metric in keras.tree.flatten(self.task_metrics)}
+        applied = (self.skipped.steps == 0) | (self.weight_tracker.count > 0)
+        measured = tf.unstack(labelled & applied, len(self.tasks))
+        for metrics, there in zip(self.task_metrics, measured, strict=True):
+            logs |= metrics.results(there)
+        return logs
 
     def _per_task(self, values, suffix):
         values = tf.unstack(values, len(self.tasks))
@@ -500,14 +519,6 @@ def _sessions(callbacks):
             if hasattr(callback, "session"):
                 stack.enter_context(callback.session(callbacks))
         yield
-
-
-def _make_metrics(task):
-    """Return the task's metrics, named as in the logs."""
-    metrics = [make() for make in task.metrics]
-    for metric in metrics:
-        metric.name = f"{task.name}_{metric.name}"
-    return metrics
 
 
 def _check_option(name, value, options):

@@ -47,6 +47,14 @@ def test_weights_are_seen_against_zero(panels):
     assert panels["Weight"].get_ylim()[0] == 0
 
 
+def test_what_was_not_measured_is_a_gap():
+    figure = plots.curves(HISTORY | {"val_left_loss": [np.nan, np.nan], "left_weight": [np.nan] * 2}, TASKS)
+    figure.draw_without_rendering()
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert panels["Weight"].get_ylim()[0] == 0
+    assert np.isfinite(panels["Loss"].get_ylim()).all()
+
+
 def test_legend_names_tasks_and_styles():
     figure = plots.curves(HISTORY, TASKS, title="A run")
     labels = [text.get_text() for text in figure.legends[0].get_texts()]

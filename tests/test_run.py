@@ -97,3 +97,10 @@ def test_what_is_no_run_is_refused(tmp_path, config, error):
         (tmp_path / run.CONFIG).write_text(config)
     with pytest.raises(error):
         run.load(tmp_path, ["a"])
+
+
+def test_what_json_has_not_becomes_null(tmp_path):
+    values = {"test": {"loss": 0.5, "auc": float("nan")}, "list": [np.inf, None]}
+    run.write_json(tmp_path / "metrics.json", values)
+    found = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert found == {"test": {"loss": 0.5, "auc": None}, "list": [None, None]}

@@ -60,11 +60,12 @@ class MoCo(Aggregator):
         size = num_tasks(jacobian_shape)
         self.averages = self.add_block_weights("average", jacobian_shape)
         self.steps = self.add_weight(name="steps", shape=(size,), initializer="zeros", trainable=False)
+        start = keras.initializers.Constant(1.0 / size)
+        self.convex_weights = self.add_weight(
+            name="convex_weights", shape=(size,), initializer=start, trainable=False
+        )
         self.task_weights = self.add_weight(
-            name="task_weights",
-            shape=(size,),
-            initializer=keras.initializers.Constant(1.0 / size),
-            trainable=False,
+            name="task_weights", shape=(size,), initializer=start, trainable=False
         )
 
     def call(self, jacobian, losses=None, present=None):
@@ -90,10 +91,11 @@ class MoCo(Aggregator):
 
     def _descend(self, gramian, present):
         """Move the weights by one step and return them as shares of the present tasks."""
-        shares = _shares.shares(self.task_weights, present)
+        shares = _shares.shares(self.convex_weights, present)
         slope = ops.matmul(gramian, shares) + self.rho * shares
         shares = _masked.softmax(shares - self._decayed(self.gamma, self.gamma_sigma) * slope, present)
-        self.task_weights.assign(_shares.divide(self.task_weights, shares, present))
+        self.convex_weights.assign(_shares.divide(self.convex_weights, shares, present))
+        self.task_weights.assign(shares)
         return shares
 
     def _decayed(self, rate, sigma):

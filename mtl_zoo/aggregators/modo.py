@@ -45,18 +45,20 @@ class MoDo(Aggregator):
 
     def build(self, jacobian_shape):
         size = num_tasks(jacobian_shape)
+        start = keras.initializers.Constant(1.0 / size)
+        self.convex_weights = self.add_weight(
+            name="convex_weights", shape=(size,), initializer=start, trainable=False
+        )
         self.task_weights = self.add_weight(
-            name="task_weights",
-            shape=(size,),
-            initializer=keras.initializers.Constant(1.0 / size),
-            trainable=False,
+            name="task_weights", shape=(size,), initializer=start, trainable=False
         )
 
     def call(self, jacobian, losses=None, present=None):
         present = _masked.everyone(present, self.task_weights.shape[0])
-        shares = _shares.shares(self.task_weights, present)
+        shares = _shares.shares(self.convex_weights, present)
         slope = ops.matmul(cross_gramian(jacobian), shares) + self.rho * shares
         shares = solvers.project_simplex(shares - self.gamma * slope, present)
-        self.task_weights.assign(_shares.divide(self.task_weights, shares, present))
+        self.convex_weights.assign(_shares.divide(self.convex_weights, shares, present))
         weights = ops.where(present, shares, 0.0)
+        self.task_weights.assign(weights)
         return keras.tree.map_structure(lambda block: ops.matmul(weights, block[2]), jacobian)

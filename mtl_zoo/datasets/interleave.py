@@ -34,8 +34,8 @@ def interleave(datasets, batch_size, weights="proportional", temperature=1.0, st
         the example has none.
 
     Raises:
-        ValueError: If there is no dataset, structures differ, a label is absent or of unknown shape, a number
-            is not positive, or the weights are not as above.
+        ValueError: If there is no dataset, one is empty, structures differ, a label is absent or of unknown
+            shape, a number is not positive, or the weights are not as above.
 
     Example:
 
@@ -53,6 +53,7 @@ def interleave(datasets, batch_size, weights="proportional", temperature=1.0, st
     sizes = {}
     if steps is None or not isinstance(weights, dict):
         sizes = {key: _count(dataset) for key, dataset in datasets.items()}
+    _check_not_empty({key: sizes[key] if sizes else _count(datasets[key].take(1)) for key in datasets})
     steps = steps or max(sum(sizes.values()) // batch_size, 1)
     number = steps * batch_size if mixed else steps
     epochs = itertools.count()
@@ -78,6 +79,12 @@ def _check(datasets, **numbers):
     for name, number in numbers.items():
         if not number > 0:
             raise ValueError(f"`{name}` must be positive. Received: {name}={number}")
+
+
+def _check_not_empty(sizes):
+    empty = [key for key, size in sizes.items() if not size]
+    if empty:
+        raise ValueError(f"Every dataset must have at least one example. Received none in {empty}")
 
 
 def _names(key):

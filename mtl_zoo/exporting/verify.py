@@ -8,6 +8,7 @@ there, arrays by the names of the model's inputs, it writes `outputs_*.npz`, pre
 """
 
 import dataclasses
+import math
 import os
 import pathlib
 import subprocess
@@ -20,6 +21,7 @@ import numpy as np
 from mtl_zoo.exporting import signatures
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.model_card import checksums, read_card
+from mtl_zoo.task_metrics import TaskMetrics
 from mtl_zoo.validation import check_tasks
 
 SCRIPTS = pathlib.Path(__file__).parent
@@ -51,8 +53,9 @@ class Agreement:
 
     @property
     def metric_difference(self):
-        """Largest absolute difference of a metric; 0 without metrics."""
-        return max((abs(a - b) for a, b in self.metrics.values()), default=0.0)
+        """Largest absolute difference of a metric; 0 without metrics, and where both are not defined."""
+        defined = [pair for pair in self.metrics.values() if not all(map(math.isnan, pair))]
+        return float(np.max([0.0, *(abs(a - b) for a, b in defined)]))
 
     def within(self, tolerance, metric_tolerance):
         """Return whether predictions agree, relative to `scale`, and metrics do; NaN never agrees."""
@@ -99,7 +102,7 @@ class _Comparison:
     def __init__(self, task):
         self.task = task
         self.differences, self.scales = [], [1.0]
-        self.metrics = [[make() for make in task.metrics] for _ in range(2)]
+        self.metrics = [TaskMetrics(task) for _ in range(2)]
 
     def add(self, labels, weights, expected, found):
         for prediction in found:
@@ -111,14 +114,13 @@ class _Comparison:
             self.differences.append(np.max(np.abs(prediction - expected)))
         self.scales.append(np.max(np.abs(expected)))
         for metrics, predictions in zip(self.metrics, (expected, found[0]), strict=True):
-            labels_, predictions_, weights_ = self.task.items(
-                labels[self.task.label_name], predictions, weights
-            )
-            for metric in metrics:
-                metric.update_state(labels_, predictions_, sample_weight=weights_)
+            given = labels[self.task.label_name]
+            items = self.task.items(given, predictions, weights)
+            metrics.update_state(items, given, weights, predictions=items[1])
 
     def result(self):
-        pairs = {a.name: (float(a.result()), float(b.result())) for a, b in zip(*self.metrics, strict=True)}
+        ours, theirs = [{name: float(x) for name, x in m.results().items()} for m in self.metrics]
+        pairs = {name.removeprefix(f"{self.task.name}_"): (ours[name], theirs[name]) for name in ours}
         difference, scale = float(np.max(self.differences)), float(np.max(self.scales))
         return Agreement(self.task.name, difference, scale, pairs)
 

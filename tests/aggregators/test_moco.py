@@ -57,15 +57,16 @@ def test_absent_task_keeps_its_weight_and_its_average():
     jacobians, losses = sequence()
     aggregator, present = MoCo(), np.array([True, True, False])
     aggregator(jacobians[0], losses[0])
-    average, weights = np.array(aggregator.averages[0]), np.array(aggregator.task_weights)
+    average, weights = np.array(aggregator.averages[0]), np.array(aggregator.convex_weights)
     zeroed = jacobians[1] * present[:, None]
     direction = aggregator(zeroed, losses[1] * present, present)
     np.testing.assert_array_equal(np.array(aggregator.averages[0])[2], average[2])
-    assert float(aggregator.task_weights[2]) == pytest.approx(weights[2])
-    assert float(np.sum(aggregator.task_weights)) == pytest.approx(1.0)
+    assert float(aggregator.convex_weights[2]) == pytest.approx(weights[2])
+    assert float(np.sum(aggregator.convex_weights)) == pytest.approx(1.0)
     np.testing.assert_allclose(aggregator.steps, [2.0, 2.0, 1.0])
-    shares = np.array(aggregator.task_weights)[:2] / np.sum(np.array(aggregator.task_weights)[:2])
+    shares = np.array(aggregator.convex_weights)[:2] / np.sum(np.array(aggregator.convex_weights)[:2])
     assert_close(direction, shares @ np.array(aggregator.averages[0])[:2], "direction")
+    assert_close(aggregator.task_weights, [*shares, 0.0], "what the direction was made with")
 
 
 def test_resumes(tmp_path):

@@ -62,13 +62,14 @@ def test_equal_parts_lead_to_the_shortest_vector():
 def test_absent_task_keeps_its_weight():
     aggregator, parts = MoDo(gamma=0.1), sequence()
     aggregator(parts[0])
-    before, present = np.array(aggregator.task_weights), np.array([True, False, True, True])
+    before, present = np.array(aggregator.convex_weights), np.array([True, False, True, True])
     direction = aggregator(parts[1] * present[:, None], None, present)
-    after = np.array(aggregator.task_weights)
+    after = np.array(aggregator.convex_weights)
     assert after[1] == before[1]
     assert after.sum() == pytest.approx(1.0)
     shares = np.where(present, after, 0.0) / (1.0 - after[1])
     assert_close(direction, shares @ parts[1][2], "direction")
+    assert_close(aggregator.task_weights, shares, "what the direction was made with")
 
 
 def test_resumes(tmp_path):

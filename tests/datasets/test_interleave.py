@@ -164,3 +164,10 @@ def test_trains_both_tasks(mixed):
 def test_mistakes(datasets, options, message):
     with pytest.raises(ValueError, match=message):
         interleave(datasets, **{"batch_size": 4, **options})
+
+
+@pytest.mark.parametrize("arguments", [{}, {"steps": 2, "weights": {"kind": 1, "price": 1}}])
+def test_an_empty_dataset_is_named(arguments):
+    empty = sources() | {"price": source(10, 2.0, np.arange(10.0)).filter(lambda x, y: False)}
+    with pytest.raises(ValueError, match=r"at least one example. Received none in \['price'\]"):
+        interleave(empty, 4, **arguments)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mtl_zoo import exporting
+from mtl_zoo.exporting.verify import Agreement
 from mtl_zoo.task import Task
 
 TASKS = [Task.classification("kind", 3), Task.regression("size")]
@@ -55,6 +56,12 @@ def test_difference_is_that_of_predictions_and_metrics(exported):
     assert not size.within(0.1, 1.0)
     assert size.within(1.0, 1.0)
     assert 0 < size.metric_difference <= 0.5
+
+
+def test_metrics_that_neither_defines_agree():
+    nan = float("nan")
+    assert Agreement("t", 0.0, 1.0, {"auc": (nan, nan), "accuracy": (0.5, 0.5)}).within(0.0, 0.0)
+    assert not Agreement("t", 0.0, 1.0, {"auc": (0.5, nan), "accuracy": (0.5, 0.5)}).within(1.0, 1.0)
 
 
 def test_changed_files_are_found_before_anything_runs(exported, monkeypatch):
