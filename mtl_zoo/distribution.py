@@ -115,6 +115,16 @@ def all_reduce(values):
     return tf.nest.map_structure(lambda v: None if v is None else next(summed), values)
 
 
+def sum_before(values):
+    """Sum a vector over the replicas before this one, in the order in which they divide a batch."""
+    number = num_replicas()
+    if number == 1:
+        return tf.zeros_like(values)
+    index = tf.distribute.get_replica_context().replica_id_in_sync_group
+    later = tf.cast(tf.range(number) > index, values.dtype)
+    return all_reduce(later[:, tf.newaxis] * values)[index]
+
+
 def prepare(optimizer):
     """Let an optimizer apply gradients that are the same on all replicas, instead of adding them up.
 

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import distribution, gradients
-from mtl_zoo.aggregators.base import inner_products
+from mtl_zoo.parts import deal, first_numbers
 
 LARGEST_SQUARE = 1e36  # a hundredth of what float32 holds, since optimizers add up squares
 
@@ -44,7 +44,11 @@ class Step:
         self.portions = portions(data, trainer.accumulate)
         self.num_parts = 1 if trainer.aggregator is None else trainer.aggregator.sub_batches
         size = tf.add_n([num_examples(labels) for _, labels, _ in self.portions])
-        counts = tf.add_n([self._counts(*rest) for _, *rest in self.portions])
+        weights = [self._item_weights(*rest) for _, *rest in self.portions]
+        self.first_numbers = [None] * len(weights)
+        if self.num_parts > 1:
+            self.first_numbers = tf.unstack(first_numbers(weights), len(weights))
+        counts = tf.add_n(list(map(self._counts, weights, self.first_numbers)))
         self.size, self.part_counts = distribution.all_reduce([size, counts])
         self.counts = tf.reduce_sum(self.part_counts, axis=0)
         self.items, self.regularization = [], []
@@ -59,7 +63,10 @@ class Step:
     def measure(self):
         """Return the losses of the batch as the model is now, `[T]`; leaves everything as it is."""
         with restored(self.trainer.model.non_trainable_variables):
-            sums = [self._sums(self.trainer.model(x, training=True), *rest)[0] for x, *rest in self.portions]
+            sums = [
+                self._sums(self.trainer.model(x, training=True), *rest, first)[0]
+                for (x, *rest), first in zip(self.portions, self.first_numbers, strict=True)
+            ]
         return self._losses(functools.reduce(_add_sums, sums))
 
     def _in_shared(self):
@@ -67,9 +74,9 @@ class Step:
         trainer, whole = self.trainer, len(self.portions) == 1
         one_pass = trainer.aggregator is None and (whole or trainer.balancer is None)
         rows, sums = [], None
-        for portion in self.portions:
+        for portion, first in zip(self.portions, self.first_numbers, strict=True):
             with tf.control_dependencies([g for row in rows for g in row if g is not None]):
-                tape, latest, penalty = self._record(portion)
+                tape, latest, penalty = self._record(portion, first)
             sums = latest if sums is None else _add_sums(sums, latest)
             if whole:
                 self._weigh(sums)
@@ -95,23 +102,26 @@ class Step:
         if one_pass:
             self.bad_rows = lambda: ~(tf.square(self.seeds * self.losses) < LARGEST_SQUARE)
             return rows[0]
-        self.bad_rows = lambda: tf.stack([not_finite(row) for row in rows[:number]])
+        self.bad_rows = lambda: _bad_rows(rows[:number])
         if self.trainer.aggregator is None:
             return gradients.total(rows)
         self.concerned = gradients.concerned(rows[:number])
         found = gradients.aggregate(
-            rows[:number], self.trainer.aggregator, self.losses, self._present_in_all_parts()
+            rows[:number], self.trainer.aggregator, self.losses, self.counts > 0, self._shares()
         )
         return gradients.add(found, rows[number]) if len(rows) > number else found
 
     def _in_representation(self):
-        """Return the gradients by way of those of the tensors where the shared part ends."""
-        aggregator, number = self.trainer.aggregator, len(self.trainer.tasks)
+        """Return the gradients by way of those of the tensors where the shared part ends.
+
+        A replica has its examples' elements of these tensors, and all of the variables behind them. Of those,
+        one that several tasks reach is a block of the Jacobian like the tensors.
+        """
         befores, afters, sums, penalties = [], [], None, []
         with tf.GradientTape(persistent=True) as tape:
-            for x, *rest in self.portions:
+            for (x, *rest), first in zip(self.portions, self.first_numbers, strict=True):
                 logits, before, after = self._cut(x, tape)
-                latest, items = self._sums(logits, *rest)
+                latest, items = self._sums(logits, *rest, first)
                 sums = latest if sums is None else _add_sums(sums, latest)
                 penalties += self._penalty(rest[0])
                 befores, afters = [*befores, *before], [*afters, *after]
@@ -119,24 +129,26 @@ class Step:
         self._weigh(sums)
         pull = gradients.puller(tape, self.scale)
         rows = gradients.jacobian(pull, sums, [*afters, *self.variables], self._derivatives(self.seeds))
-        self.bad_rows = lambda: tf.stack([not_finite(row) for row in rows[:number]])
-        boundary = [row[: len(afters)] for row in rows]
-        self.concerned = gradients.concerned(boundary)
-        directions = gradients.aggregate(
-            boundary, aggregator, self.losses, self._present_in_all_parts(), self._gramian
+        self.bad_rows = lambda: _bad_rows(rows)
+        behind = distribution.all_reduce([row[len(afters) :] for row in rows])
+        rows = [row[: len(afters)] + whole for row, whole in zip(rows, behind, strict=True)]
+        self.concerned = gradients.concerned(rows)
+        found = gradients.aggregate(
+            rows, self.trainer.aggregator, self.losses, self.counts > 0, self._shares(), len(afters)
         )
-        heads = gradients.total([row[len(afters) :] for row in rows], aggregator.sub_batches)
+        directions, found = found[: len(afters)], found[len(afters) :]
+        local = [None] * len(self.variables)
         if penalties:
             extra = pull(penalties, [*afters, *self.variables])
-            directions = gradients.add(directions, extra[: len(afters)])
-            heads = gradients.add(heads, extra[len(afters) :])
-        return distribution.all_reduce(gradients.add(heads, pull(befores, self.variables, directions)))
+            directions, local = gradients.add(directions, extra[: len(afters)]), extra[len(afters) :]
+        local = gradients.add(local, pull(befores, self.variables, directions))
+        return gradients.add(found, distribution.all_reduce(local))
 
-    def _record(self, portion):
+    def _record(self, portion, first):
         """Run the model; return the tape, the sums of the losses and the regularization."""
         x, *rest = portion
         with tf.GradientTape(persistent=True) as tape:
-            sums, items = self._sums(self.trainer.model(x, training=True), *rest)
+            sums, items = self._sums(self.trainer.model(x, training=True), *rest, first)
             penalty = self._penalty(rest[0])
         self.items.append(items)
         return tape, sums, penalty
@@ -160,40 +172,38 @@ class Step:
         self.regularization.append((penalty, number))
         return [penalty * tf.cast(tf.math.divide_no_nan(number, self.size), penalty.dtype)]
 
-    def _sums(self, logits, labels, sample_weight):
+    def _sums(self, logits, labels, sample_weight, first_numbers):
         """Return the sums of the tasks' losses, one list per part, and the items of the whole portion."""
         items = self.trainer.items(labels, logits, sample_weight)
-        tasks = self.trainer.tasks
-        if self.num_parts == 1:
-            return [[task.sum_loss(*item) for task, item in zip(tasks, items, strict=True)]], items
-        sums = []
-        for labels_of_part, logits_of_part, weights in self._parts((labels, logits, sample_weight)):
-            found = self.trainer.items(labels_of_part, logits_of_part, weights)
-            sums.append([task.sum_loss(*item) for task, item in zip(tasks, found, strict=True)])
+        dealt = self._deal([weights for _, _, weights in items], first_numbers)
+        sums = [
+            [
+                task.sum_loss(values, outputs, weights)
+                for task, (values, outputs, _), weights in zip(self.trainer.tasks, items, part, strict=True)
+            ]
+            for part in dealt
+        ]
         return sums, items
 
-    def _counts(self, labels, sample_weight):
-        """Return the number (or the weight) of labelled items, `[parts, T]`."""
-        return tf.stack(
-            [
-                tf.stack(
-                    [
-                        task.count(labels_of_part[task.label_name], self.trainer.weight_of(task, weights))
-                        for task in self.trainer.tasks
-                    ]
-                )
-                for labels_of_part, weights in self._parts((labels, sample_weight))
-            ]
-        )
-
-    def _parts(self, batch):
-        """Return the parts of a batch that the aggregator wants: example i belongs to part i % n."""
-        if self.num_parts == 1:
-            return [batch]
+    def _item_weights(self, labels, sample_weight):
+        """Return the weights of the tasks' items."""
         return [
-            tf.nest.map_structure(lambda x, k=k: None if x is None else x[k :: self.num_parts], batch)
-            for k in range(self.num_parts)
+            task.item_weights(labels[task.label_name], self.trainer.weight_of(task, sample_weight))
+            for task in self.trainer.tasks
         ]
+
+    def _counts(self, weights, first_numbers):
+        """Return the number (or the weight) of labelled items, `[parts, T]`."""
+        dealt = self._deal(weights, first_numbers)
+        return tf.stack([tf.stack(list(map(tf.reduce_sum, part))) for part in dealt])
+
+    def _deal(self, weights, numbers):
+        """Return the weights of the tasks' items, one list per part that the aggregator wants."""
+        if self.num_parts == 1:
+            return [weights]
+        numbers = tf.unstack(numbers, len(weights))
+        dealt = [deal(w, first, self.num_parts) for w, first in zip(weights, numbers, strict=True)]
+        return list(zip(*dealt, strict=True))
 
     def _weigh(self, sums):
         """Balance the losses."""
@@ -212,12 +222,9 @@ class Step:
         derivatives = tf.math.divide_no_nan(seeds, self.part_counts)
         return [tf.unstack(part) for part in tf.unstack(derivatives, self.num_parts)]
 
-    def _present_in_all_parts(self):
-        return tf.reduce_all(self.part_counts > 0, axis=0)
-
-    def _gramian(self, blocks):
-        """Return the inner products of the rows on all replicas."""
-        return distribution.all_reduce(inner_products(blocks))
+    def _shares(self):
+        """Return what share of a task's labelled items each part has, `[parts, T]`."""
+        return tf.math.divide_no_nan(self.part_counts, self.counts)
 
 
 @contextlib.contextmanager
@@ -262,3 +269,8 @@ def not_finite(gradients):
 
 def _add_sums(first, second):
     return [list(map(tf.add, *parts)) for parts in zip(first, second, strict=True)]
+
+
+def _bad_rows(rows):
+    """Return which tasks have a gradient that is not finite, `[T]`; one may have none at all."""
+    return tf.stack([not_finite([tf.zeros(()), *row]) for row in rows])

@@ -165,17 +165,15 @@ class Task:
         """Return the weighted sum of the losses of items, as `items` returns them."""
         return ops.sum(item_weights * ops.where(item_weights > 0, self.loss(labels, logits), 0.0))
 
-    def count(self, labels, sample_weight=None):
-        """Return the number of labelled items, or with `sample_weight` their weight, as a float32 scalar.
+    def item_weights(self, labels, sample_weight=None):
+        """Return the weights of the items as `items` does, float32 `[items]`, from the labels alone.
 
         Args:
             labels: As for `compute_loss`.
             sample_weight: As for `compute_loss`.
         """
         weights = self._weights(self.missing(self._values(labels)), sample_weight)
-        if not self.labels_are_indices:
-            weights = _smallest(self._rows(weights))
-        return ops.sum(weights)
+        return _flat(weights) if self.labels_are_indices else _smallest(self._rows(weights))
 
     def items(self, labels, logits, sample_weight=None):
         """Flatten labels and logits to items and weight them, 0 where the label is missing.

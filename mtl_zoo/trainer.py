@@ -374,10 +374,11 @@ class Trainer(keras.Model):
                 f"{type(self.aggregator).__name__} remembers something about every parameter, which a "
                 "representation does not have: `space` must be 'shared'. Received: space='representation'"
             )
-        if self.aggregator.sub_batches > 1 and distribution.num_replicas() > 1:
+        if self.aggregator.sub_batches > 1:
             raise ValueError(
-                f"{type(self.aggregator).__name__} compares parts of the batch, which on several replicas "
-                "needs all of the Jacobian: `space` must be 'shared'. Received: space='representation'"
+                f"{type(self.aggregator).__name__} compares the gradients of different examples, which in a "
+                "representation have no element in common: `space` must be 'shared'. "
+                "Received: space='representation'"
             )
         return representation.split(self.model, self.tasks)
 

@@ -34,6 +34,12 @@ METHODS = {
     "nashmtl": mz.aggregators.NashMTL,
     "gradnorm": mz.aggregators.GradNorm,
     "moco": mz.aggregators.MoCo,
+    "excessmtl": mz.aggregators.ExcessMTL,
+    "modo": lambda: mz.aggregators.MoDo(gamma=0.1),
+    "sdmgrad": mz.aggregators.SDMGrad,
+    "trimmedmean": mz.aggregators.TrimmedMean,
+    "static_100": lambda: mz.balancers.Static([1.0, 1e2]),
+    "static_10000": lambda: mz.balancers.Static([1.0, 1e4]),
     "none": lambda: None,
 }
 
@@ -61,14 +67,20 @@ def make_strategy(replicas):
 
 
 def make_trainer(balancer="none", aggregator="none", space="shared", **options):
-    """Return a trainer of a model that regularizes kernels and activities, and an optimizer that clips."""
+    """Return a trainer, with an optimizer that clips.
+
+    The model regularizes kernels and activities, and has a layer that both tasks use after they part.
+    """
     keras.utils.set_random_seed(0)
 
     def stage(x, name):
         penalties = {"kernel_regularizer": "l2", "activity_regularizer": keras.regularizers.L2(0.1)}
         return keras.layers.Dense(8, "tanh", name=f"{name}_dense", **penalties)(x)
 
-    model = mz.architectures.hard_sharing(keras.Input((6,)), TASKS, [stage, stage])
+    inputs, reused = keras.Input((6,)), keras.layers.Dense(4, "tanh", name="reused")
+    shared = stage(stage(inputs, "first"), "second")
+    own = {task.name: keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(shared) for task in TASKS}
+    model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
     trainer = mz.Trainer(model, TASKS, METHODS[balancer](), METHODS[aggregator](), space, **options)
     trainer.compile(keras.optimizers.SGD(0.1, global_clipnorm=5.0))
     return trainer

@@ -16,12 +16,14 @@ from mtl_zoo import distribution
 
 ROOT = pathlib.Path(__file__).parents[1]
 LOSS_METHODS = ("none", "uncertainty", "dwa", "famo")
-SHARED = ("pcgrad", "mgda", "nashmtl", "gradnorm", "moco", "graddrop")
-REPRESENTATION = ("pcgrad", "mgda", "nashmtl", "gradnorm")
+SHARED = ("pcgrad", "mgda", "nashmtl", "gradnorm", "excessmtl", "moco", "graddrop", "modo", "sdmgrad")
+SCALES = ("static_100", "static_10000")
+REPRESENTATION = ("pcgrad", "mgda", "nashmtl", "gradnorm", "trimmedmean")
 RECIPES = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
     *(f"none,{aggregator},shared" for aggregator in SHARED),
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
+    *(f"{balancer},nashmtl,shared" for balancer in SCALES),
 ]
 
 
@@ -58,6 +60,15 @@ def test_two_replicas_equal_one_device(expected, tmp_path):
     finish(start(2, tmp_path / "two.npz"))
     with np.load(tmp_path / "two.npz") as found:
         check_agreement(found, expected)
+        check_the_scale_of_a_loss_changes_nothing(found)
+
+
+def check_the_scale_of_a_loss_changes_nothing(found, method="nashmtl,shared"):
+    for name in ["kind_loss", "size_loss", *map(str, range(14))]:  # the variables of the model
+        plain = found[f"none,{method}|{name}"]
+        for balancer in SCALES:
+            scaled, scale = found[f"{balancer},{method}|{name}"], np.max(np.abs(plain))
+            np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-3 * scale, err_msg=name)
 
 
 def start_workers(outputs, recipes=RECIPES, **environment):

@@ -21,6 +21,16 @@ class Recorder(mz.aggregators.Sum):
         return super().call(jacobian, losses, present)
 
 
+class PartsRecorder(Recorder):
+    """Sum of the first part's gradients, that remembers what it was given."""
+
+    sub_batches = 3
+
+    def call(self, jacobian, losses=None, present=None):
+        super().call(jacobian, losses, present)
+        return [tf.reduce_sum(block[0], axis=0) for block in jacobian]
+
+
 class Problem:
     """Two losses of a shared vector, a variable of each task, and one that no task reaches.
 
@@ -165,6 +175,70 @@ def test_no_shared_variable_needs_no_aggregator():
     gradients = mz.gradients.multitask(tape, losses, [first, second], aggregator=recorder)
     assert [float(g) for g in gradients] == [2.0, 4.0]
     assert not hasattr(recorder, "given")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("make", [mz.aggregators.NashMTL, mz.aggregators.GradNorm, mz.aggregators.ExcessMTL])
+def test_weights_of_losses_reach_what_belongs_to_one_task(problem, make, mode):
+    aggregator, alone = make(), make()
+    for each in (aggregator, alone):
+        each.build([(2, 2)])
+    found = [np.array(g) for g in problem.gradients(aggregator=aggregator, mode=mode)[:3]]
+    direction = alone([problem.rows.astype("float32")], np.array(problem.values, "float32"))[0]
+    weights = np.array(alone.loss_weights)
+    assert_close(found[0], direction, "direction")
+    assert_close(found[1], weights[0] * 3.0, "first")
+    assert_close(found[2], weights[1] * 1.0, "second")
+
+
+def test_weights_of_losses_are_those_of_tasks_that_share():
+    shared, own, table = tf.Variable([1.0, 1.0]), tf.Variable(1.0), tf.Variable(tf.ones((3, 1)))
+    with tf.GradientTape(persistent=True) as tape:
+        losses = [2 * shared[0] + tf.reduce_sum(tf.gather(table, [1, 1])), 4 * shared[1], own**2]
+    found = mz.gradients.multitask(
+        tape, losses, [shared, own, table], aggregator=mz.aggregators.NashMTL(None)
+    )
+    np.testing.assert_allclose(found[0], [1.0, 1.0], rtol=1e-5)  # 1 / 2 and 1 / 4 times (2, 0) and (0, 4)
+    assert float(found[1]) == 2.0
+    assert isinstance(found[2], tf.IndexedSlices)
+    np.testing.assert_allclose(tf.convert_to_tensor(found[2]), [[0.0], [1.0], [0.0]], rtol=1e-5)
+
+
+def test_private_gradients_of_parts_are_their_mean():
+    shared, own = tf.Variable([1.0]), tf.Variable(1.0)
+    with tf.GradientTape(persistent=True) as tape:
+        parts = [[(k + 1.0) * shared[0], (k + 1.0) * own + 3 * shared[0]] for k in range(3)]
+    losses = [tf.add_n(column) / 3 for column in zip(*parts, strict=True)]
+    found = mz.gradients.multitask(
+        tape, losses, [shared, own], aggregator=mz.aggregators.MoDo(gamma=0.0), parts=parts
+    )
+    np.testing.assert_allclose(found[0], [0.5 * 3 + 0.5 * 3])
+    np.testing.assert_allclose(found[1], 2.0)
+
+
+def test_a_part_without_items_of_a_task_takes_the_gradient_of_all():
+    row = tf.constant([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    shares = tf.constant([[0.25, 1 / 3], [0.0, 1 / 3], [0.75, 1 / 3]])
+    aggregator = PartsRecorder()
+    rows = [[row, None, row], [row, row, None]]
+    found = mz.gradients.aggregate(rows, aggregator, [1.0, 1.0], shares=shares)
+    block = aggregator.given[0][0]
+    np.testing.assert_allclose(block[:, 0], [[2.0, 0.0], [0.5, 0.75], [0.0, 1.0]])
+    np.testing.assert_allclose(block[:, 1], row)
+    np.testing.assert_allclose(found[1], [2 / 3, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(found[2], [0.5, 0.75])
+
+
+def test_a_loss_without_gradient_holds_nothing_back():
+    shared = tf.Variable([1.0, 1.0])
+    with tf.GradientTape(persistent=True) as tape:
+        losses = [2 * shared[0], shared[1], tf.constant(3.0)]
+        nothing = tf.constant(0.0)
+    for aggregator in (None, mz.aggregators.MGDA(), mz.aggregators.NashMTL(), mz.aggregators.Krum()):
+        found = mz.gradients.multitask(tape, losses, [shared], aggregator=aggregator, regularization=nothing)
+        assert np.isfinite(found[0]).all()
+        assert (np.array(found[0]) > 0).any()
+    assert mz.gradients.puller(tape)([], [shared, shared]) == [None, None]
 
 
 @pytest.mark.parametrize("penalized", [False, True])

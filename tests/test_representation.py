@@ -8,6 +8,7 @@ from keras import layers
 
 import mtl_zoo as mz
 from mtl_zoo.representation import split
+from mtl_zoo.step import Step
 
 TASKS = [mz.Task.classification("left", 3), mz.Task.regression("right")]
 RNG = np.random.default_rng(0)
@@ -140,6 +141,108 @@ def test_the_trunk_gets_the_aggregate_and_each_head_its_own_gradient():
         np.testing.assert_allclose(
             old - variable.numpy(), 0.1 * expected[variable.path], rtol=1e-3, atol=1e-6
         )
+
+
+def parting():
+    """A layer that both tasks use after they parted."""
+    inputs, reused = keras.Input((4,)), layers.Dense(4, "tanh", name="reused")
+    trunk = layers.Dense(5, "tanh", name="trunk")(inputs)
+    own = {task.name: layers.Dense(3, "tanh", name=f"{task.name}_own")(trunk) for task in TASKS}
+    return keras.Model(inputs, heads({name: reused(x) for name, x in own.items()}))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(
+    "method", [mz.aggregators.MGDA, mz.aggregators.NashMTL, mz.aggregators.TrimmedMean, mz.aggregators.Krum]
+)
+def test_what_tasks_share_behind_the_boundary_is_aggregated_with_it(method, accumulate):
+    keras.utils.set_random_seed(0)
+    trainer = mz.Trainer(parting(), TASKS, aggregator=method(), space="representation", accumulate=accumulate)
+    trainer.compile("sgd", run_eagerly=True)
+    model, variables = trainer.model, trainer.model.trainable_variables
+    with tf.GradientTape(persistent=True) as tape:
+        features = model.get_layer("trunk")(X)
+        logits = {}
+        for task in TASKS:
+            own = model.get_layer("reused")(model.get_layer(f"{task.name}_own")(features))
+            logits[task.name] = model.get_layer(f"{task.name}_logits")(own)
+        losses = [task.compute_loss(Y[task.name], logits[task.name]) for task in TASKS]
+    sources = [features, *model.get_layer("reused").trainable_variables]
+    rows = [tape.gradient(loss, sources) for loss in losses]
+    blocks = [tf.stack([tf.reshape(g, [-1]) for g in column]) for column in zip(*rows, strict=True)]
+    alone = method()
+    directions = alone(blocks, tf.stack(losses))
+    directions = [tf.reshape(d, s.shape) for d, s in zip(directions, sources, strict=True)]
+    expected = dict(zip([s.path for s in sources[1:]], directions[1:], strict=True))
+    trunk = model.get_layer("trunk").trainable_variables
+    pulled = tape.gradient(features, trunk, output_gradients=directions[0])
+    expected |= dict(zip([v.path for v in trunk], pulled, strict=True))
+    weights = np.array(alone.loss_weights) if alone.weighs_losses else [1.0, 1.0]
+    for task, loss, weight in zip(TASKS, losses, weights, strict=True):
+        private = [v for v in variables if v.path.startswith(task.name)]
+        expected |= {v.path: weight * g for v, g in zip(private, tape.gradient(loss, private), strict=True)}
+    found = Step(trainer, (tf.constant(X), {name: tf.constant(y) for name, y in Y.items()})).gradients()
+    assert len(expected) == len(variables)
+    for variable, gradient in zip(variables, found, strict=True):
+        np.testing.assert_allclose(gradient, expected[variable.path], rtol=1e-3, atol=1e-6)
+
+
+class Witness:
+    """Remembers what an aggregator is given and returns."""
+
+    def __init__(self, aggregator):
+        self.call, aggregator.call = aggregator.call, self
+
+    def __call__(self, jacobian, *arguments, **named):
+        self.rows = tf.concat(jacobian, axis=1)
+        directions = self.call(jacobian, *arguments, **named)
+        self.direction = tf.concat(directions, axis=0)
+        return directions
+
+
+@pytest.mark.parametrize("method", [mz.aggregators.MGDA, mz.aggregators.UPGrad, mz.aggregators.DualProj])
+@pytest.mark.parametrize("space", ["shared", "representation"])
+def test_no_task_is_opposed_in_what_the_aggregator_sees(method, space):
+    """In representation space that is not all that is shared: the trunk may move against a task."""
+    aggregator, model, opposed = method(), parting(), 0
+    aggregator.build([(2, None)])
+    witness = Witness(aggregator)
+    trainer = mz.Trainer(model, TASKS, aggregator=aggregator, space=space)
+    trainer.compile("sgd", run_eagerly=True)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        for variable in model.trainable_variables:
+            variable.assign(rng.normal(size=variable.shape))
+        labels = {"left": rng.integers(0, 3, 8), "right": rng.normal(size=(8, 1)).astype("float32")}
+        found = Step(trainer, (tf.constant(X), {k: tf.constant(v) for k, v in labels.items()})).gradients()
+        rows, direction = np.array(witness.rows, "float64"), np.array(witness.direction, "float64")
+        lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(direction)
+        assert (rows @ direction >= -1e-4 * lengths).all()
+        opposed += is_opposed(model, labels, found)
+    assert (opposed == 0) == (space == "shared"), opposed
+
+
+def is_opposed(model, labels, gradients):
+    """Return whether a step of the shared layers raises the loss of a task, to first order."""
+    pairs = [
+        (v, g)
+        for v, g in zip(model.trainable_variables, gradients, strict=True)
+        if v.path.startswith(("trunk", "reused"))
+    ]
+    with tf.GradientTape(persistent=True) as tape:
+        logits = model(X)
+        losses = [task.compute_loss(labels[task.name], logits[task.name]) for task in TASKS]
+    for loss in losses:
+        own = tape.gradient(loss, [variable for variable, _ in pairs])
+        if sum(float(tf.reduce_sum(mine * g)) for mine, (_, g) in zip(own, pairs, strict=True)) < -1e-3:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("method", [mz.aggregators.MoDo, mz.aggregators.SDMGrad])
+def test_methods_that_compare_examples_are_refused(method):
+    with pytest.raises(ValueError, match=r"compares the gradients of different examples"):
+        mz.Trainer(hard_sharing(), TASKS, aggregator=method(), space="representation")
 
 
 @pytest.mark.parametrize("make", [mz.architectures.single_task, mz.architectures.soft_sharing])

@@ -8,7 +8,7 @@ from mtl_zoo.step import not_finite, portions
 from tests.harness import dtype_policy, instance
 from tests.test_trainer import AGGREGATORS, BALANCERS, SPACES, TASKS, ZIPPED, makes_sense
 
-SIZE = 12  # two portions of six, which parts of two and three divide
+SIZE = 12
 RANDOM_PER_ELEMENT = ("GradDrop",)  # its random numbers belong to the elements of one portion's tensor
 
 
@@ -89,16 +89,145 @@ def check_portions_make_the_update_of_the_whole_batch(trainer):
     variables = trainer.variables + optimizers
     values = [np.array(variable) for variable in variables]
     found = []
+    x, y = batch(1)
+    odd = x[1:], {name: label[1:] for name, label in y.items()}
     for accumulate in (1, 2):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         trainer.reset_metrics()
         trainer.accumulate = accumulate
-        logs = trainer.train_on_batch(*batch(1), return_dict=True)
+        logs = trainer.train_on_batch(*odd, return_dict=True)
         assert logs["skipped_steps"] == 0
         found.append((state(trainer), logs))
     assert_same(found[1][0], found[0][0], 1e-4)
     assert_same(found[1][1], found[0][1], 1e-4)
+
+
+# Parts of a batch
+
+
+def gradients_of(aggregator, labels, sample_weight=None, accumulate=1):
+    """Return the gradients of linear tasks of nine examples, by variable."""
+    x = np.random.default_rng(0).normal(size=(9, 3)).astype("float32")
+    tasks = [mz.Task.regression("a"), mz.Task.regression("b")]
+    keras.utils.set_random_seed(0)
+    model = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(4))
+    trainer = mz.Trainer(model, tasks, aggregator=aggregator, accumulate=accumulate)
+    trainer.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
+    b = np.where(np.isin(np.arange(9), labels), x[:, 1], np.nan).astype("float32")
+    trainer.train_on_batch(x, {"a": x[:, 0], "b": b}, sample_weight)
+    after = [np.array(v) for v in model.trainable_variables]
+    keras.utils.set_random_seed(0)
+    start = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(4)).trainable_variables
+    return {v.path: np.array(v) - new for v, new in zip(start, after, strict=True)}
+
+
+PARTS = [mz.aggregators.MoDo, mz.aggregators.SDMGrad]
+
+
+@pytest.mark.parametrize("make", PARTS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("labels", [[0], [0, 1], [0, 3, 6, 1, 2], list(range(9))])
+def test_heads_get_the_gradient_of_the_whole_batch(make, labels, weighted):
+    weights = np.array([1, 2, 0.5, 3, 0, 1, 1, 2, 1], "float32") if weighted else None
+    found, plain = (gradients_of(aggregator, labels, weights) for aggregator in (make(), None))
+    for task in "ab":
+        for name in (f"{task}_logits/kernel", f"{task}_logits/bias"):
+            np.testing.assert_allclose(found[name], plain[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", PARTS)
+@pytest.mark.parametrize("labels", [[4], [1, 4], [0, 3, 6], [2, 3, 5, 8]])
+def test_few_labels_train_the_trunk(make, labels):
+    one, other = gradients_of(make(), labels), gradients_of(make(), [])
+    assert np.abs(one["shared_1_dense/kernel"] - other["shared_1_dense/kernel"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("labels", [[1, 3, 4, 7], [0, 8], [5]])
+def test_direction_is_that_of_the_third_of_the_labelled_items(labels):
+    """With weights that stay, the mean of the gradients of every third labelled item, or of all if fewer."""
+    found = gradients_of(mz.aggregators.MoDo(gamma=0.0), labels)["shared_1_dense/kernel"]
+    first = np.isin(np.arange(9), [2, 5, 8]).astype("float32")
+    second = np.isin(np.arange(9), labels[2::3] or labels).astype("float32")
+    expected = gradients_of(mz.aggregators.Mean(), range(9), {"a": first, "b": second})
+    np.testing.assert_allclose(found, expected["shared_1_dense/kernel"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_portions_deal_weighted_items_as_the_joined_batch(accumulate):
+    weights = np.array([1, 0, 0.5, 3, 0, 1, 1, 2, 1], "float32")
+    one, other = (
+        gradients_of(mz.aggregators.SDMGrad(), [0, 1, 2, 4, 5, 7], weights, n) for n in (1, accumulate)
+    )
+    for name, value in one.items():
+        np.testing.assert_allclose(other[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+# Weights of losses
+
+
+def losses_after_training(scale, space="shared", method=mz.aggregators.NashMTL, accumulate=1, **options):
+    """Return the losses of two regressions, of which the second is scaled in training, after 100 steps."""
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    tasks = [mz.Task.regression("a"), mz.Task.regression("b")]
+    keras.utils.set_random_seed(0)
+    model = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(8))
+    balancer = mz.balancers.Static([1.0, scale])
+    trainer = mz.Trainer(model, tasks, balancer, method(), space, accumulate)
+    trainer.compile(keras.optimizers.SGD(0.02), **options)
+    y = {"a": x[:, 0], "b": x[:, 1]}
+    logs = trainer.fit(x, y, batch_size=64 // accumulate, epochs=100, shuffle=False, verbose=0).history
+    assert sum(logs["skipped_steps"]) == 0
+    return np.array([logs["a_loss"][-1], logs["b_loss"][-1]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"run_eagerly": True},
+        {"jit_compile": True},
+        {"space": "representation"},
+        {"accumulate": 2},
+        {"method": lambda: mz.aggregators.CRMOGM(mz.aggregators.NashMTL(), decay=0.0)},
+    ],
+)
+def test_nash_learns_alike_whatever_the_scale_of_a_loss(options):
+    one, *others = (losses_after_training(scale, **options) for scale in (1.0, 1e2, 1e4))
+    assert (one < 0.1).all()
+    np.testing.assert_allclose(others, [one, one], rtol=1e-3)
+
+
+# Tasks that train nothing
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize(
+    ("balancer", "aggregator"),
+    [("none", "none"), ("Uncertainty", "none"), ("none", "MGDA"), ("none", "NashMTL"), ("FAMO", "Krum")],
+)
+def test_a_task_whose_path_has_no_trainable_variable(balancer, aggregator, space, accumulate):
+    def step(names):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((4,))
+        hidden = keras.layers.Dense(4, "tanh", name="hidden")(inputs)
+        heads = {name: keras.layers.Dense(1, name=name)(hidden) for name in "ab"}
+        frozen = keras.layers.Dense(1, name="frozen", trainable=False)(inputs)
+        tasks = [mz.Task.regression(name) for name in names]
+        methods = instance(BALANCERS[balancer]), instance(AGGREGATORS[aggregator])
+        trainer = mz.Trainer(keras.Model(inputs, {**heads, "c": frozen}), tasks, *methods, space, accumulate)
+        trainer.compile("sgd", run_eagerly=True)
+        x, _ = batch()
+        logs = trainer.train_on_batch(x, {name: x[:, i] for i, name in enumerate(names)}, return_dict=True)
+        assert logs["skipped_steps"] == 0
+        assert np.isfinite(logs["loss"])
+        return {v.path: np.array(v) for v in trainer.model.variables}
+
+    found, expected = step("abc"), step("ab")
+    if balancer != "FAMO":  # whose factors depend on all losses
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 # Accumulation

@@ -698,7 +698,8 @@ def test_labels_must_be_there(labels):
 
 def makes_sense(architecture, aggregator, space):
     """Return whether the model has a representation and the aggregator can work on it."""
-    remembers = aggregator != "none" and AGGREGATORS[aggregator].state_per_parameter
+    method = AGGREGATORS[aggregator]
+    remembers = method is not None and (method.state_per_parameter or method.sub_batches > 1)
     return space == "shared" or aggregator == "none" or not (architecture == "soft_sharing" or remembers)
 
 

@@ -17,22 +17,34 @@ class Aggregator(keras.layers.Layer):
     Call arguments:
         jacobian: Tensor `[T, parameters]`, or a list of blocks `[T, size]`. Row t is the gradient of task t.
         losses: Optional tensor `[T]`, for the methods that weigh by it.
-        present: Optional boolean tensor `[T]`: which tasks have a labelled item in the batch. The rows of
-            the others are zero; they leave their state alone. Defaults to all. With sub-batches: which have
-            one in every part.
+        present: Optional boolean tensor `[T]`: which tasks have a labelled item in the batch and reach a
+            block. The rows of the others are zero; they leave their state alone. Defaults to all.
 
     Returns:
         The direction in the structure of `jacobian`, without the task axis.
 
+    In a block that a task does not reach its row is zero, as its gradient is: sums, inner products and
+    lengths over all blocks are right. A method for which a zero would be a vote declares `per_reach`.
+
     Attributes:
         sub_batches: Into how many independent parts the method needs the batch split. If it is n > 1, every
             block has a leading axis: `[n, T, size]`, one Jacobian per part.
+        weighs_losses: Whether the method is one of weights of the losses, by which its authors multiply the
+            gradients of what belongs to one task (a head) too. Such a method creates the variable
+            `loss_weights`, `[T]`, and sets it in every call. With all others the aggregator concerns what
+            is shared alone, and heads get the plain gradients of their tasks. A task that reaches nothing
+            shared gets its plain gradient in either case.
+        per_reach: Whether the gradients of tasks are votes on a parameter, so that one which cannot reach it
+            has none. Such a method, which keeps no state, is called once for every set of tasks that reach
+            the same blocks, with these blocks, and with only these tasks `present`; last for the largest set.
         state_per_parameter: Whether the method remembers something about every parameter. Such a method must
             know the sizes of all blocks when it is built, and always get the same blocks: gradients of
             variables, not of a representation, whose size is that of the batch.
     """
 
     sub_batches = 1
+    weighs_losses = False
+    per_reach = False
     state_per_parameter = False
 
     def __init__(self, dtype="float32", **kwargs):
@@ -48,6 +60,22 @@ class Aggregator(keras.layers.Layer):
             self._untrack_variable(variable)
         self._tracker.unlock()
         self.build(jacobian_shape)
+
+    def add_task_weights(self, name, jacobian_shape, value=1.0):
+        """Create a state of one number per task.
+
+        Args:
+            name: Name of the state.
+            jacobian_shape: As in `build`.
+            value: What it starts with. Defaults to 1.
+
+        Returns:
+            Variable `[T]`.
+        """
+        start = keras.initializers.Constant(value)
+        return self.add_weight(
+            name=name, shape=(num_tasks(jacobian_shape),), initializer=start, trainable=False
+        )
 
     def add_block_weights(self, name, jacobian_shape):
         """Create a state of zeros with the shape of the Jacobian.
@@ -77,21 +105,32 @@ class Aggregator(keras.layers.Layer):
 class GramianAggregator(Aggregator):
     """Aggregator that weighs the task gradients by numbers found from their inner products alone.
 
-    A subclass implements `compute_weights`. The variable `task_weights`, `[T]`, shows the last ones.
+    A subclass implements `compute_weights`. The variable `task_weights`, `[T]`, shows the last ones. Those of
+    the losses, in a method that weighs them, are the same before `max_norm` shortens the direction; a task of
+    weight 0 has no gradient in what is shared (nothing was weighed), and its loss keeps weight 1.
+
+    Attributes:
+        max_norm: The direction is shortened to this norm, or `None`, the default.
 
     Call arguments:
         gramian: Optional tensor `[T, T]`: the inner products, where the Jacobian at hand has only some of the
             columns, as on one of several replicas. Defaults to those of the Jacobian.
     """
 
+    max_norm = None
+
     def build(self, jacobian_shape):
-        self.task_weights = self.add_weight(
-            name="task_weights", shape=(num_tasks(jacobian_shape),), initializer="ones", trainable=False
-        )
+        self.task_weights = self.add_task_weights("task_weights", jacobian_shape)
+        if self.weighs_losses:
+            self.loss_weights = self.add_task_weights("loss_weights", jacobian_shape)
 
     def call(self, jacobian, losses=None, present=None, gramian=None):
         products = inner_products(jacobian) if gramian is None else gramian
         weights = self.compute_weights(products, losses, present)
+        if self.weighs_losses:
+            self.loss_weights.assign(ops.where(weights > 0, weights, 1.0))
+        if self.max_norm is not None:
+            weights = weights * shortening(products, weights, self.max_norm)
         self.task_weights.assign(weights)
         return keras.tree.map_structure(lambda block: ops.matmul(weights, block), jacobian)
 
@@ -123,6 +162,12 @@ class PreferenceAggregator(GramianAggregator):
     def build(self, jacobian_shape):
         super().build(jacobian_shape)
         check_one_per_task(self.preferences, num_tasks(jacobian_shape))
+
+
+def shortening(gramian, weights, max_norm):
+    """Return the factor, at most 1, that shortens the direction of these weights to a norm."""
+    squared = ops.sum(weights * ops.matmul(gramian, weights))
+    return max_norm / ops.sqrt(ops.maximum(squared, max_norm**2))
 
 
 def inner_products(jacobian):

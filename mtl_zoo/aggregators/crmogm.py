@@ -14,13 +14,16 @@ class CRMOGM(GramianAggregator):
     Weights computed from the gradients of one batch are correlated with their noise, so that the direction is
     biased and need not converge; averages depend on the batch far less.
 
+    Weights of losses stay such: with `NashMTL` the gradients of heads are multiplied by the averages, and its
+    `max_norm` shortens the direction of the averages.
+
     Args:
         aggregator: `GramianAggregator` whose weights are averaged, for instance `MGDA()`.
         decay: Weight of the past, at least 0 and below 1. Defaults to 0.9. The averages start at 1 / T.
 
     Raises:
         TypeError: If `aggregator` is not a `GramianAggregator`.
-        ValueError: If `decay` is not in [0, 1).
+        ValueError: If `decay` is not in [0, 1), or `aggregator` has no weights for all that is shared.
 
     Example:
 
@@ -45,19 +48,21 @@ class CRMOGM(GramianAggregator):
             )
         if not 0 <= decay < 1:
             raise ValueError(f"`decay` must be at least 0 and below 1. Received: decay={decay}")
+        if aggregator.per_reach:
+            raise ValueError(
+                "`aggregator` must have one set of weights for all that is shared, which "
+                f"{type(aggregator).__name__} has not. Received: aggregator={aggregator!r}"
+            )
+        self.weighs_losses, self.max_norm = aggregator.weighs_losses, aggregator.max_norm
         self.aggregator = aggregator
         self.decay = decay
 
     def build(self, jacobian_shape):
-        size = num_tasks(jacobian_shape)
+        super().build(jacobian_shape)
         if not self.aggregator.built:
             self.aggregator.build(jacobian_shape)
-        self.task_weights = self.add_weight(
-            name="task_weights",
-            shape=(size,),
-            initializer=keras.initializers.Constant(1.0 / size),
-            trainable=False,
-        )
+        share = 1.0 / num_tasks(jacobian_shape)
+        self.averages = self.add_task_weights("averages", jacobian_shape, share)
 
     def compute_weights(self, gramian, losses, present):
         dtype = self.aggregator.compute_dtype
@@ -65,8 +70,9 @@ class CRMOGM(GramianAggregator):
         latest = self.aggregator.compute_weights(ops.cast(gramian, dtype), losses, present)
         latest = ops.cast(latest, self.compute_dtype)
         present = _masked.everyone(present, gramian.shape[0])
-        average = self.decay * self.task_weights + (1.0 - self.decay) * latest
-        return ops.where(present, average, self.task_weights)
+        moved = self.decay * self.averages + (1.0 - self.decay) * latest
+        self.averages.assign(ops.where(present, moved, self.averages))
+        return ops.copy(self.averages)
 
     def get_config(self):
         """Return the constructor arguments."""

@@ -11,7 +11,9 @@ from mtl_zoo.preferences import task_shares
 class DualProj(PreferenceAggregator):
     """Projects the mean gradient on the dual cone: the closest direction that opposes no task gradient.
 
-    It is the mean itself where that conflicts with none. Gradients of large norm dominate it.
+    It is the mean itself where that conflicts with none. Gradients of large norm dominate it. It opposes none
+    of the gradients it is given: those of the shared variables or, with `space="representation"`, those of
+    the features, while what the layers before them get may still oppose a task.
 
     Args:
         preferences: Positive numbers, one per task, that weigh the gradients in the sum that is projected.

@@ -14,7 +14,8 @@ class ExcessMTL(Aggregator):
 
     A task whose labels are noisy keeps a high loss but not a high excess, so it does not take over. The
     excess is estimated as `sum(g**2 / sqrt(A))` with `A` the sum over the steps of `g**2`, relative to its
-    first value. The weights, of sum 1, grow by `exp(learning_rate * excess)`.
+    first value. The weights, of sum 1, grow by `exp(learning_rate * excess)`. They are weights of the losses:
+    the gradients of heads are multiplied by them too.
 
     Args:
         learning_rate: Rate of the weights. Defaults to 1e-2.
@@ -35,6 +36,7 @@ class ExcessMTL(Aggregator):
         The weights have sum 1 as in the paper, not T as in the authors' code.
     """
 
+    weighs_losses = True
     state_per_parameter = True
 
     def __init__(self, learning_rate=1e-2, **kwargs):
@@ -44,17 +46,11 @@ class ExcessMTL(Aggregator):
         self.learning_rate = learning_rate
 
     def build(self, jacobian_shape):
-        shape = (num_tasks(jacobian_shape),)
+        share = 1.0 / num_tasks(jacobian_shape)
         self.squares = self.add_block_weights("squares", jacobian_shape)
-        self.first_excess = self.add_weight(
-            name="first_excess", shape=shape, initializer="zeros", trainable=False
-        )
-        self.task_weights = self.add_weight(
-            name="task_weights",
-            shape=shape,
-            initializer=keras.initializers.Constant(1.0 / shape[0]),
-            trainable=False,
-        )
+        self.first_excess = self.add_task_weights("first_excess", jacobian_shape, 0.0)
+        self.task_weights = self.add_task_weights("task_weights", jacobian_shape, share)
+        self.loss_weights = self.add_task_weights("loss_weights", jacobian_shape, share)
 
     def call(self, jacobian, losses=None, present=None):
         blocks = keras.tree.flatten(jacobian)
@@ -64,6 +60,7 @@ class ExcessMTL(Aggregator):
         logits = ops.log(ops.maximum(shares, 1e-30)) + self.learning_rate * excess
         shares = _masked.softmax(logits, present)
         self.task_weights.assign(_shares.divide(self.task_weights, shares, present))
+        self.loss_weights.assign(shares)
         return keras.tree.map_structure(lambda block: ops.matmul(shares, block), jacobian)
 
     def _excess(self, blocks):

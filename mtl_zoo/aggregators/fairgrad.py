@@ -15,13 +15,15 @@ class FairGrad(GramianAggregator):
 
     Args:
         alpha: Positive number. Defaults to 1.0.
+        max_norm: The direction is shortened to this norm, or `None`. Defaults to 1.0. Without it the
+            direction grows without bound as the gradients shrink, for an `alpha` above 1.
 
     Raises:
-        ValueError: If `alpha` is not positive.
+        ValueError: If `alpha` or `max_norm` is not positive.
 
     Example:
 
-    >>> FairGrad(alpha=2.0)(np.array([[8.0, 0.0], [0.0, 1.0]])).numpy().round(4)
+    >>> FairGrad(alpha=2.0, max_norm=None)(np.array([[8.0, 0.0], [0.0, 1.0]])).numpy().round(4)
     array([0.5, 1. ], dtype=float32)
 
     Reference:
@@ -30,14 +32,18 @@ class FairGrad(GramianAggregator):
     Note:
         The paper finds the weights by nonlinear least squares; here they are exact. Where a convex
         combination of gradients is zero, no solution exists; then the direction is finite (see
-        `mtl_zoo.solvers.bargain`). A zero gradient is left out.
+        `mtl_zoo.solvers.bargain`). A zero gradient is left out. As in the authors' code, the weights concern
+        what is shared alone (unlike those of `NashMTL`); it is not multiplied by the number of tasks.
     """
 
-    def __init__(self, alpha=1.0, **kwargs):
+    def __init__(self, alpha=1.0, max_norm=1.0, **kwargs):
         super().__init__(**kwargs)
         if not 0 < alpha < float("inf"):
             raise ValueError(f"`alpha` must be positive. Received: alpha={alpha}")
+        if max_norm is not None and not max_norm > 0:
+            raise ValueError(f"`max_norm` must be positive or `None`. Received: max_norm={max_norm}")
         self.alpha = alpha
+        self.max_norm = max_norm
 
     def compute_weights(self, gramian, losses, present):
         return solvers.bargain(gramian, self.alpha, present)

@@ -5,7 +5,7 @@ from keras import ops
 
 from mtl_zoo import _masked
 from mtl_zoo.aggregators import _shares
-from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
+from mtl_zoo.aggregators.base import GramianAggregator
 
 SMALLEST_WEIGHT = 1e-3  # before the weights are scaled to sum T
 
@@ -16,7 +16,8 @@ class GradNorm(GramianAggregator):
 
     The length of a weighted gradient is to be the mean length times `rate ** alpha`, where the rate is the
     part of its first loss that a task still has, relative to the mean over tasks. After every step the
-    weights take one step of gradient descent on the distance from that, and are scaled to sum T.
+    weights take one step of gradient descent on the distance from that, and are scaled to sum T. They are
+    weights of the losses: the gradients of heads are multiplied by them too.
 
     Args:
         alpha: How much longer the gradients of slow tasks are to be; 0 means equal lengths. Defaults to 1.5.
@@ -41,6 +42,8 @@ class GradNorm(GramianAggregator):
         weight that the step would take below 1e-3 becomes 1e-3.
     """
 
+    weighs_losses = True
+
     def __init__(self, alpha=1.5, learning_rate=0.025, **kwargs):
         super().__init__(**kwargs)
         if alpha < 0 or learning_rate < 0:
@@ -53,13 +56,8 @@ class GradNorm(GramianAggregator):
 
     def build(self, jacobian_shape):
         super().build(jacobian_shape)
-        shape = (num_tasks(jacobian_shape),)
-        self.next_weights = self.add_weight(
-            name="next_weights", shape=shape, initializer="ones", trainable=False
-        )
-        self.first_losses = self.add_weight(
-            name="first_losses", shape=shape, initializer="zeros", trainable=False
-        )
+        self.next_weights = self.add_task_weights("next_weights", jacobian_shape)
+        self.first_losses = self.add_task_weights("first_losses", jacobian_shape, 0.0)
 
     def compute_weights(self, gramian, losses, present):
         if losses is None:

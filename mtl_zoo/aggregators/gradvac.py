@@ -18,7 +18,8 @@ class GradVac(GramianAggregator):
     Each gradient meets the others in an order of its own, drawn at every step.
 
     Args:
-        beta: Weight of the latest cosine in the average, between 0 and 1; 0 gives `PCGrad`. Defaults to 0.5.
+        beta: Weight of the latest cosine in the average, between 0 and 1; 0 gives `PCGrad`. Defaults
+            to 0.01, as in the paper.
         seed: Seed of the orders. Defaults to `None`: a random one.
 
     Raises:
@@ -26,7 +27,7 @@ class GradVac(GramianAggregator):
 
     Example:
 
-    >>> aggregator = GradVac()
+    >>> aggregator = GradVac(beta=0.5)
     >>> aggregator(np.array([[1.0, 0.0], [-1.0, 1.0]])).numpy()  # a first step is that of PCGrad
     array([0.5, 1.5], dtype=float32)
     >>> np.round(aggregator.target_cosines, 3)
@@ -42,7 +43,7 @@ class GradVac(GramianAggregator):
         zero gradient stay.
     """
 
-    def __init__(self, beta=0.5, seed=None, **kwargs):
+    def __init__(self, beta=0.01, seed=None, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= beta <= 1:
             raise ValueError(f"`beta` must be between 0 and 1. Received: beta={beta}")

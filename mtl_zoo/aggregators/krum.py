@@ -14,7 +14,8 @@ class Krum(GramianAggregator):
 
     A gradient's score is the sum of its squared distances to its `T - num_byzantine - 2` nearest neighbours,
     but at least one; those with the lowest scores are averaged. For many tasks of the same kind (clients,
-    workers), of which some may send anything.
+    workers), of which some may send anything. What only some tasks share is decided among these, by their
+    gradients of it; `task_weights` shows the weights in what most tasks share.
 
     Args:
         num_byzantine: Number of tasks whose gradients may be arbitrary. Defaults to 0.
@@ -36,6 +37,8 @@ class Krum(GramianAggregator):
         The paper asks for at least `2 * num_byzantine + 3` tasks; fewer work here, without the guarantee. Of
         equal scores the first wins.
     """
+
+    per_reach = True
 
     def __init__(self, num_byzantine=0, num_selected=1, **kwargs):
         super().__init__(**kwargs)

@@ -8,7 +8,10 @@ from mtl_zoo.aggregators.base import Aggregator, num_tasks
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class Mean(Aggregator):
-    """Averages the task gradients, over all T tasks whether present in the batch or not.
+    """Averages the task gradients: the gradient of the mean loss.
+
+    The mean is over all T tasks, whether present in the batch or not, and whether they reach a parameter or
+    not: a task that does not depend on it has gradient zero. The gradients of heads are not divided by T.
 
     Example:
 

@@ -11,8 +11,10 @@ from mtl_zoo.preferences import task_shares
 class MGDA(PreferenceAggregator):
     """Multiple-gradient descent: the convex combination of the task gradients with the smallest norm.
 
-    A step against it lowers every loss, until it is zero: a Pareto-stationary point. It is short where one
-    gradient is, so balance losses of different scale first (for instance with a logarithm).
+    A small step against it lowers every loss, until it is zero: a Pareto-stationary point. That holds for the
+    gradients it is given: those of the shared variables or, with `space="representation"`, those of the
+    features, while what the layers before them get may still oppose a task. It is short where one gradient
+    is, so balance losses of different scale first (for instance with a logarithm).
 
     Args:
         preferences: Positive numbers, one per task, that multiply the losses: the direction is that of the

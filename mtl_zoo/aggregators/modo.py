@@ -14,7 +14,7 @@ class MoDo(Aggregator):
 
     The weights follow the descent towards the shortest combination, one projected step at a time. The inner
     products are between gradients of two parts of the batch, which makes them unbiased; the direction is the
-    weighted sum of those of a third.
+    weighted sum of those of a third. The trainer deals the labelled items of every task to the parts in turn.
 
     Args:
         gamma: Rate of the weights. Defaults to 1e-3.
@@ -32,6 +32,10 @@ class MoDo(Aggregator):
 
     Reference:
         [Chen et al., 2023](https://arxiv.org/abs/2305.20057)
+
+    Note:
+        A part for which no labelled item of a task is left takes the gradient of all of them, so that a task
+        with fewer than three items in a batch is trained too; its inner products are not unbiased then.
     """
 
     sub_batches = 3

@@ -1,7 +1,6 @@
 """The bargaining solution of Nash."""
 
 import keras
-from keras import ops
 
 from mtl_zoo import solvers
 from mtl_zoo.aggregators.base import GramianAggregator
@@ -11,11 +10,13 @@ from mtl_zoo.aggregators.base import GramianAggregator
 class NashMTL(GramianAggregator):
     """Nash bargaining: the direction that maximises the product of the tasks' gains.
 
-    It does not change when a loss is scaled, so losses of different units need no balancing. Without
-    `max_norm` its squared norm is the number of tasks, however small the gradients are.
+    It does not change when a loss is scaled, and as the weights are those of the losses, by which the
+    gradients of heads are multiplied too, neither does training: losses of different units need no balancing.
+    Without `max_norm` the squared norm of the direction is the number of tasks, however small the gradients.
 
     Args:
-        max_norm: The direction is shortened to this norm, or `None`. Defaults to 1.0.
+        max_norm: The direction is shortened to this norm, or `None`; the gradients of heads are not. Defaults
+            to 1.0.
 
     Raises:
         ValueError: If `max_norm` is not positive.
@@ -32,8 +33,11 @@ class NashMTL(GramianAggregator):
         The weights solve `G a = 1 / a` in every step. The paper approximates them by a sequence of convex
         programs, starting from those of the step before. Where a convex combination of gradients is zero, no
         solution exists; then the direction is finite (see `mtl_zoo.solvers.bargain`), and what it leaves of
-        the gradients that oppose each other is zero. A zero gradient is left out.
+        the gradients that oppose each other is zero. A zero gradient is left out. Weights, and with them
+        the gradients of heads, are large where shared gradients are short or nearly opposite.
     """
+
+    weighs_losses = True
 
     def __init__(self, max_norm=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -42,10 +46,4 @@ class NashMTL(GramianAggregator):
         self.max_norm = max_norm
 
     def compute_weights(self, gramian, losses, present):
-        weights = solvers.bargain(gramian, present=present)
-        return weights if self.max_norm is None else weights * self.clip(gramian, weights)
-
-    def clip(self, gramian, weights):
-        """Return the factor, at most 1, that gives a direction the norm `max_norm`."""
-        squared = ops.sum(weights * ops.matmul(gramian, weights))
-        return self.max_norm / ops.sqrt(ops.maximum(squared, self.max_norm**2))
+        return solvers.bargain(gramian, present=present)

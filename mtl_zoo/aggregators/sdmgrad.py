@@ -39,6 +39,7 @@ class SDMGrad(Aggregator):
     Note:
         As in the authors' code, the inner products are divided by the square of the gradients' mean length,
         estimated from their diagonal: not less than 1e-4 of the largest, since the noise may make that zero.
+        Labelled items are dealt to the parts as for `MoDo`.
     """
 
     sub_batches = 3

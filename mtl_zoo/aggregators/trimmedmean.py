@@ -11,7 +11,8 @@ from mtl_zoo.aggregators.base import Aggregator
 class TrimmedMean(Aggregator):
     """Averages, parameter by parameter, what is left without the largest and the smallest gradients.
 
-    For many tasks of the same kind (clients, workers), of which up to `trim` may send anything.
+    For many tasks of the same kind (clients, workers), of which up to `trim` may send anything. Only
+    tasks that reach a parameter count.
 
     Args:
         trim: How many gradients to leave out at either end. Defaults to 1. With few tasks less, so that one
@@ -28,6 +29,8 @@ class TrimmedMean(Aggregator):
     Reference:
         [Yin et al., 2018](https://arxiv.org/abs/1803.01498)
     """
+
+    per_reach = True
 
     def __init__(self, trim=1, **kwargs):
         super().__init__(**kwargs)

@@ -13,7 +13,9 @@ class UPGrad(PreferenceAggregator):
     """Unconflicting projection: the mean of the task gradients, each projected on the dual cone.
 
     The dual cone holds the directions that oppose no gradient, so a small step against the result raises no
-    loss, and a task gains in proportion to its gradient.
+    loss, and a task gains in proportion to its gradient. That holds for the gradients it is given: those of
+    the shared variables or, with `space="representation"`, those of the features, while what the layers
+    before them get may still oppose a task.
 
     Args:
         preferences: Positive numbers, one per task, by which gradients are multiplied before they are

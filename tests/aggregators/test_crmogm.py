@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from mtl_zoo.aggregators import CRMOGM, DBMTL, MGDA, GradNorm, GradVac, PCGrad, Sum
+from mtl_zoo.aggregators import CRMOGM, DBMTL, MGDA, GradNorm, GradVac, Krum, NashMTL, PCGrad, Sum
 from tests.harness import assert_close, check_aggregator, check_resumes
 
 
@@ -50,6 +50,22 @@ def test_config_holds_the_inner_method():
 
 def test_resumes_with_the_state_of_the_inner_method(tmp_path):
     check_resumes(lambda: CRMOGM(GradNorm()), list(zip(*sequence(), strict=True)), tmp_path)
+
+
+def test_weights_of_losses_stay_such_and_the_clip_comes_last():
+    jacobian, decay = 1e-3 * sequence()[0][0], 0.5
+    aggregator, inner = CRMOGM(NashMTL(max_norm=0.5), decay), NashMTL(max_norm=None)
+    inner(jacobian)
+    average = decay / 3 + (1 - decay) * np.array(inner.loss_weights)
+    direction = average @ jacobian
+    assert_close(aggregator(jacobian), 0.5 * direction / np.linalg.norm(direction), "direction")
+    assert_close(aggregator.loss_weights, average, "weights of the losses")
+    assert not CRMOGM(MGDA()).weighs_losses
+
+
+def test_the_inner_method_must_have_weights_for_all_that_is_shared():
+    with pytest.raises(ValueError, match=r"one set of weights for all that is shared, which Krum has not"):
+        CRMOGM(Krum())
 
 
 @pytest.mark.parametrize("aggregator", [Sum(), DBMTL(), "mgda", MGDA])

@@ -65,8 +65,12 @@ def test_without_updates_every_step_is_one_of_pcgrad():
         assert_close(vaccine(jacobian), surgery(jacobian), "direction")
 
 
+def test_rate_of_the_paper_is_the_default():
+    assert GradVac().beta == 0.01
+
+
 def test_two_tasks_reach_the_target_cosine():
-    aggregator = GradVac()
+    aggregator = GradVac(beta=0.5)
     aggregator.build((2, 2))
     aggregator.target_cosines.assign([[0.0, 0.6], [0.6, 0.0]])
     # (1, 0) turns to (1, 0.75), which has cosine 0.6 with (0, 1), and the other likewise

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from mtl_zoo import gradients
 from mtl_zoo.aggregators import Krum
 from tests.harness import assert_close, check_aggregator
 
@@ -52,6 +54,22 @@ def test_absent_tasks_are_no_neighbours():
     np.testing.assert_allclose(aggregator(jacobian, None, present), [7.0])  # 2.25, 0.25, 0.25: the first
     aggregator = Krum(num_selected=4)
     np.testing.assert_allclose(aggregator(jacobian, None, present), [18.5 / 3], rtol=1e-6)
+
+
+def test_tasks_that_do_not_reach_a_variable_have_no_vote():
+    rng = np.random.default_rng(0)
+    wide, narrow = rng.normal(size=(4, 6)), 100 * rng.normal(size=(2, 3))
+    rows = [[g, None if t > 1 else narrow[t]] for t, g in enumerate(wide.astype("float32"))]
+    rows = [[None if g is None else tf.constant(g, "float32") for g in row] for row in rows]
+    aggregator = Krum(num_selected=2)
+    aggregator.build((4, None))
+    found = gradients.aggregate(rows, aggregator, [1.0] * 4)
+    assert_close(found[0], reference(wide, 0, 2), "of all tasks")
+    assert_close(found[1], narrow.mean(axis=0), "of two tasks")
+    distances = np.linalg.norm(wide - reference(wide, 0, 2), axis=1)
+    assert (np.array(aggregator.task_weights) > 0)[np.argmin(distances)]  # the weights of the widest set
+    found = gradients.aggregate(rows, aggregator, [1.0] * 4, tf.constant([False, True, True, True]))
+    assert_close(found[1], narrow[1], "of the one that is present")
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,21 @@ def test_direction_is_clipped_but_not_lengthened():
     assert_close(NashMTL(max_norm=3.0)(jacobian), free, "not clipped")
 
 
+def test_the_weights_of_the_losses_are_those_before_the_clip():
+    jacobian, free = 1e-3 * np.random.default_rng(0).normal(size=(3, 9)), NashMTL(max_norm=None)
+    clipped = NashMTL()
+    for aggregator in (free, clipped):
+        aggregator(jacobian)
+    assert_close(clipped.loss_weights, free.task_weights, "weights of the losses")
+    assert_close(clipped.task_weights, np.array(free.task_weights) / np.sqrt(3), "weights in the direction")
+
+
+def test_a_task_without_shared_gradient_keeps_its_loss_as_it_is():
+    aggregator = NashMTL()
+    aggregator(np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 4.0]]))
+    assert_close(aggregator.loss_weights, [0.5, 1.0, 0.25], "weights of the losses")
+
+
 def test_duplicates_share():
     direction, weights = bargain(np.array([[3.0, 0.0], [3.0, 0.0], [0.0, 1.0]]))
     assert_close(direction, [np.sqrt(2), 1.0], "direction", 1e-8)

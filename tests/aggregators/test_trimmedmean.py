@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import scipy.stats
+import tensorflow as tf
 
+from mtl_zoo import gradients
 from mtl_zoo.aggregators import Mean, TrimmedMean
 from tests.harness import assert_close, check_aggregator
 
@@ -42,6 +44,14 @@ def test_absent_tasks_do_not_count():
     jacobian = np.array([[1.0, -9.0], [0.0, 0.0], [3.0, -7.0], [5.0, -5.0], [9.0, 5.0]])
     present = np.array([True, False, True, True, True])
     np.testing.assert_allclose(TrimmedMean()(jacobian, None, present), [4.0, -6.0])
+
+
+def test_tasks_that_do_not_reach_a_variable_have_no_vote():
+    rows = [[tf.constant([1.0]), tf.constant([5.0, -8.0])], [tf.constant([4.0]), tf.constant([7.0, -4.0])]]
+    rows += [[tf.constant([6.0]), None], [tf.constant([9.0]), None]]
+    wide, narrow = gradients.aggregate(rows, TrimmedMean(), [1.0] * 4)
+    np.testing.assert_allclose(wide, [5.0])
+    np.testing.assert_allclose(narrow, [6.0, -6.0])
 
 
 def test_trim_must_not_be_negative():
