@@ -11,7 +11,7 @@ MARKERS = (
     *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
 )
 LARGEST = float(np.finfo("float32").max)
-INTEGER = re.compile(r"([-+]?(?:0|[1-9]\d{0,37}))(?:\.0*)?", re.ASCII)
+INTEGER = re.compile(r"([-+]?(?:0|[1-9]\d{0,99}))(?:\.0*)?", re.ASCII)
 # 1,234.5 and 1 234 and 12,5 and $3 and 40%
 DECORATED = re.compile(r"[-+]?[$€£]? ?(\d{1,3}([,.' ]\d{3})+([.,]\d+)?|\d+([.,]\d+)?) ?[%$€£]?", re.ASCII)
 

@@ -56,8 +56,8 @@ def read_feature(table, name, kind):
         where missing. Integers are int64, -2**63 where missing: as categories where all are integers (`007`
         is none), as numbers where float32 would round one.
     """
-    integers = _integers(table, name)
     if kind == CATEGORIES:
+        integers = _integers(table, name)
         return _strings(table, name) if integers is None else integers
     values = np.array(table.parse(name, cells.number, math.nan, table.markers(name)))
     integers = _integers(table, name)

@@ -29,8 +29,8 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbe
     Numbers (columns of floats, and of integers in `numbers`) are normalized to mean 0 and variance 1; a
     missing one (NaN, or -2**63 among integers) becomes the mean. Categories (columns of other integers,
     booleans or strings) are embedded; integers keep their value up to 64 bits, so that no two ids are one.
-    A missing category (`""`, or -2**63) is a category like others. Both are adapted on `data` now, in one pass
-    that keeps moments and vocabularies alone; every call of the stage makes fresh embeddings.
+    A missing category (`""`, or -2**63) is a category like others. Both are adapted on `data` now, in one
+    pass that keeps moments and vocabularies alone; every call of the stage makes fresh embeddings.
 
     Args:
         data: What to adapt on, training examples only: dict of arrays `[rows]` or `[rows, 1]` by column; or a
@@ -170,11 +170,7 @@ class _Categories:
         vocabulary = sorted(self.vocabulary)
         is_text = isinstance(vocabulary[0], str)
         # Keras would take this word as unknown, so it must be none of the vocabulary.
-        unknown = (
-            vocabulary[-1] + "?"
-            if is_text
-            else next(itertools.filterfalse(self.vocabulary.__contains__, itertools.count()))
-        )
+        unknown = vocabulary[-1] + "?" if is_text else _free_integer(self.vocabulary)
         lookup = (layers.StringLookup if is_text else layers.IntegerLookup)(
             vocabulary=vocabulary, oov_token=unknown, name=f"{name}_lookup"
         )
@@ -231,6 +227,10 @@ def _column(name, column):
     if kind == "u" and (column > np.iinfo("int64").max).any():
         raise ValueError(f"The integers of column '{name}' must be below 2**63. Received: {column.max()}")
     return column.astype("int64") if DTYPES[kind] == "int64" else column
+
+
+def _free_integer(taken):
+    return next(number for number in itertools.count() if number not in taken)
 
 
 def _decode(word):

@@ -1,10 +1,7 @@
-import dataclasses
 import math
 
-import numpy as np
 import pytest
 
-import mtl_zoo as mz
 from mtl_zoo.datasets import table
 from mtl_zoo.datasets.table import Table
 
@@ -153,3 +150,31 @@ def test_more_than_half_of_the_rows_bad(read, warnings, right, wrong, fails):
 def test_no_row(read):
     with pytest.raises(ValueError, match=r"t.csv' must have at least one row below"):
         read("a,b\n").report()
+
+
+def test_markers(tmp_path):
+    path = write(tmp_path, "a,b\n1,2\n")
+    usual = Table(path).markers("a")
+    assert {"", "NA", "NaN", "null", "?"} <= usual
+    assert Table(path, missing=["-1", " - ", 9]).markers("b") == {"", "-1", "-", "9"}
+    found = Table(path, missing={"a": [-1]})
+    assert (found.markers("a"), found.markers("b")) == ({"", "-1"}, usual)
+    assert Table(path, missing=[]).markers("a") == {""}
+
+
+def test_cells_among_the_markers_are_not_parsed(read):
+    assert read("a,b\nNA,0\n1,0\n").parse("a", int, -7, {"NA"}) == [-7, 1]
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("NA", "`missing` must be a list of strings. Received: 'NA'"),
+        (5, "`missing` must be a list of strings. Received: 5"),
+        ({"a": "NA"}, r"`missing\['a'\]` must be a list of strings. Received: 'NA'"),
+        ({"c": ["NA"]}, r"t.csv' must have the columns \['c'\]"),
+    ],
+)
+def test_markers_that_are_none(tmp_path, missing, message):
+    with pytest.raises(ValueError, match=message):
+        Table(write(tmp_path, "a,b\n1,2\n"), missing)
