@@ -136,13 +136,14 @@ class _Numbers:
         if variance <= (1e-7 * self.mean) ** 2:  # below the resolution of float32
             variance = 1.0
         x = layers.Reshape((1,), dtype="float32", name=f"{name}_column")(x)  # half precision loses years
+        mean = self.mean
         if "int" in x.dtype:
             x = ops.cast(x, "int64")
             missing, x = ops.equal(x, MISSING), ops.cast(ops.subtract(x, self.origin), "float32")
         else:
-            missing = ops.isnan(x)
+            missing, mean = ops.isnan(x), mean + self.origin
         x = layers.Normalization(
-            mean=[self.mean], variance=[variance], dtype="float32", name=f"{name}_normalized"
+            mean=[mean], variance=[variance], dtype="float32", name=f"{name}_normalized"
         )(x)
         return ops.where(missing, ops.zeros_like(x), x)
 

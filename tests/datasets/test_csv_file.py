@@ -365,7 +365,7 @@ def test_what_was_decided_is_printed_once(tmp_path, capsys):
         f"'{path}': 2 train, 0 validation, 1 test",
         "  id: ignored",
         "  hours per week: input 'hours_per_week', numbers from 20 to 31.5, 1 missing",
-        "  job: categories: 2 strings, 'nurse', 'pilot', 1 missing",
+        "  job: categories: 2 strings, 'nurse', 'pilot', 1 missing, no value twice",
         "  shop: categories: 2 integers (int64), 3, 4",
         "  y: labels of task 'y', 1 missing",
         "  z_0: labels of task 'z', 1 missing",

@@ -137,7 +137,7 @@ def test_integers_that_are_numbers_are_exact(batches):
 
 def test_integers_that_are_numbers_without_any_value():
     data = {"t": np.full(3, MISSING)}
-    model = keras.Model(tabular_inputs(data), encode(tabular_inputs(data), tabular(data, numbers=["t"]), "s"))
+    model = keras.Model(inputs := tabular_inputs(data), encode(inputs, tabular(data, numbers=["t"]), "s"))
     np.testing.assert_array_equal(model({"t": tf.constant([[MISSING], [2]])}), [[0], [2]])
 
 
@@ -146,6 +146,14 @@ def test_numbers_come_first_wherever_they_are(numbers):
     model = keras.Model(inputs := tabular_inputs(DATA), encode(inputs, tabular(DATA, numbers=numbers), "s"))
     rooms = DATA["rooms"]
     np.testing.assert_allclose(model(tensors(DATA))[:, 1], (rooms - rooms.mean()) / rooms.std(), rtol=1e-5)
+
+
+def test_integers_that_are_numbers_may_come_as_floats():
+    data = {"age": np.array([20, 40, 60])}
+    inputs = {"age": keras.Input((1,), name="age")}
+    model = keras.Model(inputs, encode(inputs, tabular(data, numbers=["age"]), "shared"))
+    found = model({"age": np.array([[20.0], [NAN], [60.5]])})[:, 0]
+    np.testing.assert_allclose(found, np.array([-20, 0, 20.5]) / np.sqrt(800 / 3), rtol=1e-5)
 
 
 @pytest.mark.parametrize("missing", [True, False])
