@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import math
 import pathlib
 import zlib
 
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mtl_zoo.datasets import pipeline
+from mtl_zoo.datasets import cells, pipeline
 from mtl_zoo.encoders import tabular
 from mtl_zoo.task import Task
 
@@ -231,10 +232,9 @@ def _example(row, place):
 
 
 def _number(text, place):
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{place} must be a number. Received: {text!r}") from None
+    if not cells.is_number(text) or not math.isfinite(float(text)):
+        raise ValueError(f"{place} must be a number. Received: {text!r}")
+    return float(text)
 
 
 def _transform(features):

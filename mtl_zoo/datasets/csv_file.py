@@ -2,18 +2,26 @@
 
 import re
 
-from mtl_zoo.datasets import table
+from mtl_zoo.datasets import features
+from mtl_zoo.datasets.labelled_table import LabelledTable
+from mtl_zoo.datasets.labels import label_columns
+from mtl_zoo.datasets.table import Table
 from mtl_zoo.encoders.tabular import tabular, tabular_inputs
 
 
-class CSVFile:
+class CSVFile(LabelledTable):
     r"""A table of features and labels, used like a dataset module: `TASKS`, `load`, `inputs`, `encoder`.
 
     The first row of the file names its columns. The labels of a task are in the column with its name; with
-    `n > 1` values per example, in `name_0` to `name_{n-1}`. An empty cell is a missing label. All other
-    columns are features: numbers where every cell is a number or empty (which the default encoder takes for
-    the mean), or else categories, so that one word makes a column one of categories; `inputs()` shows which
-    is which. A row that is not right is skipped, counted and reported by one warning.
+    `n > 1` values per example, in `name_0` to `name_{n-1}`. All other columns are features: numbers where
+    every value is a number, or else categories; `categories`, `numbers` and `ignore` overrule that. The first
+    `load` prints to stderr, once, what each column was taken for; a warning names those that are nearly
+    numeric.
+
+    A value is missing where the cell is empty or holds one of the usual markers, such as `NA`. The default
+    encoder takes a missing number for the mean, and a missing category for one more category. Integers that
+    float32 would round stay integers, so that no two ids are one. A row that is not right is skipped, counted
+    and reported by one warning.
 
     Args:
         path: Path of a CSV file in UTF-8: commas between the cells, and double quotes around a cell that
@@ -25,6 +33,12 @@ class CSVFile:
         split_column: Name of the column that says `train`, `validation` or `test`. Defaults to `None`: 70% of
             the rows are for training and 15% each for validation and test.
         split_seed: Seed of the permutation of the rows before they are split so. Defaults to 0.
+        categories: Names of columns of features that are categories, although their values are numbers, such
+            as ids. Defaults to none.
+        numbers: Names of columns of features that are numbers; a row with another value there is skipped.
+            Defaults to none.
+        missing: Strings that mark a missing value in any column, or a dictionary from names of columns to
+            such strings. Defaults to `None`: those of pandas (`NA`, `NaN`, `null`, `None` ...) and `?`.
 
     Attributes:
         TASKS: Tuple of the tasks.
@@ -34,8 +48,9 @@ class CSVFile:
 
     Raises:
         ValueError: If the file is empty or not UTF-8, a column is missing or has no name of its own, no
-            column is left for features, tasks or classes do not fit a table, more than half of the rows are
-            bad, or no row is left.
+            column is left for features, tasks or classes do not fit a table, most labels are words and their
+            task has no classes, `categories` and `numbers` name no feature or one twice, more than half of
+            the rows are bad, or no row is left.
         OSError: If the file cannot be read.
 
     Example:
@@ -60,63 +75,56 @@ class CSVFile:
         the input `hours_per_week`. Where two columns become one name, the later one gets a number.
     """
 
-    def __init__(self, path, tasks, classes=None, ignore=(), split_column=None, split_seed=0):
-        self.TASKS = tuple(tasks)
-        rows = table.Table(path)
-        labels = table.read_labels(rows, self.TASKS, classes)
-        splits = table.read_splits(rows, split_column)
-        columns = _feature_columns(rows, self.TASKS, ignore, split_column)
-        features = {name: table.read_feature(rows, column) for name, column in columns.items()}
-        self.bad_rows = rows.report()
-        examples = {"inputs": features, "labels": labels}
-        self._parts = table.divide(examples, rows.good(), splits, split_seed)
-        self._first_row = {name: column[rows.good()[:1]] for name, column in features.items()}
-        self.SIZES = {split: table.count_rows(part) for split, part in self._parts.items()}
+    def __init__(
+        self,
+        path,
+        tasks,
+        classes=None,
+        ignore=(),
+        split_column=None,
+        split_seed=0,
+        categories=(),
+        numbers=(),
+        missing=None,
+    ):
+        def read_inputs(table):
+            columns = _feature_columns(table, self.TASKS, ignore, split_column)
+            kinds = features.read_kinds(table, list(columns.values()), categories, numbers)
+            arrays = {
+                name: features.read_feature(table, column, kinds[column]) for name, column in columns.items()
+            }
+            self._first_row = {name: array[:1] for name, array in arrays.items()}
+            self._numbers = [name for name, column in columns.items() if kinds[column] == features.NUMBERS]
+            return arrays, dict.fromkeys(ignore, "ignored") | _describe(table, columns, arrays, kinds)
 
-    def load(self, split, batch_size, seed=0, drop_remainder=False):
-        """Return one split in batches.
-
-        Args:
-            split: `"train"` (reshuffled every epoch), `"validation"` or `"test"`.
-            batch_size: Number of examples in a batch, at least 1.
-            seed: Seed of the order of training examples. Defaults to 0.
-            drop_remainder: Whether to leave out a last batch that is not full. Defaults to `False`.
-
-        Returns:
-            `tf.data.Dataset` of `({column: value}, {task: label})`: float32 or string columns `[batch]`;
-            int64 labels of classes, -1 where missing, and float32 labels of numbers, NaN where missing, each
-            `[batch]`, or `[batch, n]` with `n > 1` values.
-
-        Raises:
-            ValueError: If there is no such split, it has no rows, or the batch size is below 1.
-        """
-        return table.batches(self._parts, split, batch_size, seed, drop_remainder)
+        super().__init__(Table(path, missing), tasks, classes, split_column, split_seed, read_inputs)
 
     def inputs(self):
-        """Return fresh inputs, one of shape `[batch, 1]` per column of features: float32 or string."""
+        """Return fresh inputs, one of shape `[batch, 1]` per column of features: float32, int64 or string."""
         return tabular_inputs(self._first_row)
 
     def encoder(self):
         """Return stages that suit the columns, adapted on training examples: an embedding, two dense ones.
 
         Any stages that take the columns may be in its place, for instance another
-        `mz.encoders.tabular(data.load("train", 4096), 128)`.
+        `mz.encoders.tabular(data.load("train", 4096), 128)`, whose `numbers` are the columns of wide integers
+        that are no categories.
         """
-        return tabular(self._parts["train"]["inputs"], 64, 32)
+        return tabular(self._parts["train"]["inputs"], 64, 32, numbers=self._numbers)
 
 
-def _feature_columns(rows, tasks, ignore, split_column):
+def _feature_columns(table, tasks, ignore, split_column):
     """Return a dict from names that Keras takes to the columns that are features."""
-    rows.check_columns(ignore)
-    others = {*ignore, split_column, *(column for task in tasks for column in table.label_columns(task))}
+    table.check_columns(ignore)
+    others = {*ignore, split_column, *(column for task in tasks for column in label_columns(task))}
     columns = {}
-    for column in rows.columns:
+    for column in table.columns:
         if column not in others:
             columns[_free_name(re.sub(r"\W", "_", column, flags=re.ASCII), columns)] = column
     if not columns:
         raise ValueError(
-            f"'{rows.path}' must have at least one column of features beside {sorted(others - {None})}. "
-            f"Received columns: {list(rows.columns)}"
+            f"'{table.path}' must have at least one column of features beside {sorted(others - {None})}. "
+            f"Received columns: {list(table.columns)}"
         )
     return columns
 
@@ -128,3 +136,12 @@ def _free_name(name, taken):
         number += 1
         free = f"{name}_{number}"
     return free
+
+
+def _describe(table, columns, arrays, kinds):
+    """Return a dict from columns of features to what was found in their good rows."""
+    good, notes = table.good(), {}
+    for name, column in columns.items():
+        given = "" if name == column else f"input '{name}', "
+        notes[column] = given + features.describe(arrays[name][good], kinds[column])
+    return notes

@@ -7,18 +7,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtl_zoo.datasets import table
+from mtl_zoo.datasets.labelled_table import LabelledTable
+from mtl_zoo.datasets.table import Table
 from mtl_zoo.encoders import convnet, mlp
 
 
-class ImageFolder:
+class ImageFolder(LabelledTable):
     r"""Images and a table of labels, used like a dataset module: `TASKS`, `load`, `inputs`, `encoder`.
 
     The first row of the table names its columns. One column names the files of the images, the labels of a
-    task are in the column with its name; with `n > 1` values per example, in `name_0` to `name_{n-1}`. An
-    empty cell is a missing label. Other columns are not read. Every image is decoded once at the beginning,
-    so that a damaged one does not end a training: a row that is not right, or whose image is not, is skipped,
-    counted and reported by one warning. Images are read from their files in every epoch.
+    task are in the column with its name; with `n > 1` values per example, in `name_0` to `name_{n-1}`. A
+    label is missing where the cell is empty or holds one of the usual markers, such as `NA`. Other columns
+    are not read; the first `load` prints to stderr, once, what each column was taken for.
+
+    Every image is decoded once at the beginning, so that a damaged one does not end a training: a row that is
+    not right, or whose image is not, is skipped, counted and reported by one warning. Images are read from
+    their files in every epoch.
 
     Args:
         folder: Directory of the images.
@@ -33,6 +37,8 @@ class ImageFolder:
         split_column: Name of the column that says `train`, `validation` or `test`. Defaults to `None`: 70% of
             the rows are for training and 15% each for validation and test.
         split_seed: Seed of the permutation of the rows before they are split so. Defaults to 0.
+        missing: Strings that mark a missing label in any column, or a dictionary from names of columns to
+            such strings. Defaults to `None`: those of pandas (`NA`, `NaN`, `null`, `None` ...) and `?`.
 
     Attributes:
         TASKS: Tuple of the tasks.
@@ -42,8 +48,8 @@ class ImageFolder:
 
     Raises:
         ValueError: If the table is empty or not UTF-8, a column is missing or has no name of its own, tasks
-            or classes do not fit a table, the size is no size, more than half of the rows are bad, or no row
-            is left.
+            or classes do not fit a table, most labels are words and their task has no classes, the size is no
+            size, more than half of the rows are bad, or no row is left.
         OSError: If the table cannot be read, or the folder is none.
 
     Example:
@@ -78,38 +84,17 @@ class ImageFolder:
         classes=None,
         split_column=None,
         split_seed=0,
+        missing=None,
     ):
-        self.TASKS = tuple(tasks)
         self._size = _check_size(size)
         if not pathlib.Path(folder).is_dir():
             raise NotADirectoryError(f"`folder` must be a directory of images. Received: '{folder}'")
-        rows = table.Table(labels)
-        rows.check_columns([file_column])
-        label_arrays = table.read_labels(rows, self.TASKS, classes)
-        splits = table.read_splits(rows, split_column)
-        examples = {"inputs": _read_paths(rows, folder, file_column), "labels": label_arrays}
-        self.bad_rows = rows.report()
-        self._parts = table.divide(examples, rows.good(), splits, split_seed)
-        self.SIZES = {split: table.count_rows(part) for split, part in self._parts.items()}
 
-    def load(self, split, batch_size, seed=0, drop_remainder=False):
-        """Return one split in batches.
+        def read_inputs(table):
+            table.check_columns([file_column])
+            return _read_paths(table, folder, file_column), {file_column: "images"}
 
-        Args:
-            split: `"train"` (reshuffled every epoch), `"validation"` or `"test"`.
-            batch_size: Number of examples in a batch, at least 1.
-            seed: Seed of the order of training examples. Defaults to 0.
-            drop_remainder: Whether to leave out a last batch that is not full. Defaults to `False`.
-
-        Returns:
-            `tf.data.Dataset` of `(image, {task: label})`: float32 `[batch, height, width, 3]` in `[0, 1]`;
-            int64 labels of classes, -1 where missing, and float32 labels of numbers, NaN where missing, each
-            `[batch]`, or `[batch, n]` with `n > 1` values.
-
-        Raises:
-            ValueError: If there is no such split, it has no rows, or the batch size is below 1.
-        """
-        return table.batches(self._parts, split, batch_size, seed, drop_remainder, self._decode)
+        super().__init__(Table(labels, missing), tasks, classes, split_column, split_seed, read_inputs)
 
     def inputs(self):
         """Return a fresh input, `[batch, height, width, 3]`."""
@@ -136,7 +121,7 @@ def _check_size(size):
     return tuple(size)
 
 
-def _read_paths(rows, folder, file_column):
+def _read_paths(table, folder, file_column):
     """Return an array of the images' paths, and reject the rows without an image that can be decoded."""
 
     def find(cell):
@@ -145,11 +130,11 @@ def _read_paths(rows, folder, file_column):
             raise ValueError(f"must name a file in '{folder}'. Received: {cell!r}")
         return path
 
-    paths = np.array(rows.parse(file_column, find, ""), dtype=object)
-    good = rows.good()
+    paths = np.array(table.parse(file_column, find, ""), dtype=object)
+    good = table.good()
     for index in good[~_decodable(paths[good])]:
-        cell = rows.columns[file_column][index]
-        rows.reject(
+        cell = table.columns[file_column][index]
+        table.reject(
             index, f"column '{file_column}' must name a JPEG, PNG, GIF or BMP image. Received: {cell!r}"
         )
     return paths

@@ -1,21 +1,14 @@
-"""Tables of a user's own: the cells of a CSV file, their labels and splits, and what is wrong with them."""
+"""Tables of a user's own: the cells of a CSV file, and the rows that are not right."""
 
 import csv
-import functools
 import io
-import math
 import pathlib
-import reprlib
+from collections.abc import Collection
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
-from mtl_zoo.datasets import pipeline
-from mtl_zoo.validation import check_names
-
-SPLITS = ("train", "validation", "test")
-LARGEST = float(np.finfo("float32").max)
+from mtl_zoo.datasets.cells import MARKERS
 
 
 class Table:
@@ -26,6 +19,9 @@ class Table:
 
     Args:
         path: Path of a CSV file in UTF-8, with or without a byte order mark.
+        missing: What a cell holds where a value is missing, beside nothing at all: strings, as they are in
+            the file, or a dictionary from columns to such sequences, in which other columns have the usual
+            ones. Defaults to `None`: the usual ones, `mtl_zoo.datasets.cells.MARKERS`.
 
     Attributes:
         columns: Dictionary from names to tuples of cells, of the rows with the right number of cells.
@@ -33,7 +29,8 @@ class Table:
         bad: Dictionary from the number of each row that is not right to what is wrong with it.
 
     Raises:
-        ValueError: If the file is empty or not UTF-8, or two columns have one name or one has none.
+        ValueError: If the file is empty or not UTF-8, two columns have one name or one has none, or `missing`
+            is neither or names a column that is not there.
         OSError: If the file cannot be read.
 
     Example:
@@ -49,7 +46,7 @@ class Table:
     {3: 'there must be 2 cells. Received: 1'}
     """
 
-    def __init__(self, path):
+    def __init__(self, path, missing=None):
         self.path = path
         self.rows, self.bad = [], {}
         records = _records(path)
@@ -58,6 +55,7 @@ class Table:
         self.columns = dict(
             zip(header, zip(*cells, strict=True) if cells else [()] * len(header), strict=True)
         )
+        self._markers = self._read_markers(missing)
 
     def check_columns(self, names):
         """Raise a `ValueError` unless the table has these columns."""
@@ -67,13 +65,18 @@ class Table:
                 f"'{self.path}' must have the columns {missing}. Received columns: {list(self.columns)}"
             )
 
-    def parse(self, name, function, filler):
+    def markers(self, name):
+        """Return the set of what cells of a column hold where a value is missing."""
+        return self._markers.get(name, self._markers[None])
+
+    def parse(self, name, function, filler, markers=()):
         """Apply a function to the cells of a column; reject the rows where it raises a `ValueError`.
 
         Args:
             name: Name of the column.
             function: Function from a cell to a value; its error says what must hold for the column.
-            filler: Value for a row that is rejected.
+            filler: Value for a row that is rejected, and for a cell that is among `markers`.
+            markers: Collection of cells that the function does not get. Defaults to none.
 
         Returns:
             List of values.
@@ -81,7 +84,7 @@ class Table:
         values = []
         for index, cell in enumerate(self.columns[name]):
             try:
-                values.append(function(cell))
+                values.append(filler if cell in markers else function(cell))
             except ValueError as error:
                 self.reject(index, f"column '{name}' {error}")
                 values.append(filler)
@@ -117,6 +120,19 @@ class Table:
             logging.warning("Skipped %d of %d rows: %s", len(places), total, "; ".join(places[:3]))
         return places
 
+    def _read_markers(self, missing):
+        """Return a dictionary from columns to sets of markers; those of all others are at `None`."""
+        given = missing if isinstance(missing, dict) else {None: MARKERS if missing is None else missing}
+        for name, markers in given.items():
+            if isinstance(markers, (str, bytes)) or not isinstance(markers, Collection):
+                place = "" if name is None else f"['{name}']"
+                raise ValueError(f"`missing{place}` must be a list of strings. Received: {markers!r}")
+        self.check_columns(name for name in given if name is not None)
+        return {
+            name: {"", *(str(marker).strip() for marker in markers)}
+            for name, markers in ({None: MARKERS} | given).items()
+        }
+
     def _header(self, records):
         lines, names = next(records, (None, []))
         if lines is None:
@@ -137,164 +153,6 @@ class Table:
             else:
                 self.rows.append(lines[0])
                 yield cells
-
-
-def read_labels(table, tasks, classes=None):
-    """Read the labels of tasks, and reject the rows where one is neither right nor missing.
-
-    A task's column is the one with its `label_name`, by default its name; with `n > 1` values per example
-    there are `n` columns, `name_0` to `name_{n-1}`. An empty cell is a missing label.
-
-    Args:
-        table: `Table`.
-        tasks: Sequence of `Task` with numbers or classes per example.
-        classes: Optional dictionary from such names to sequences of the words that stand for the classes, in
-            the order of their indices. Labels of other tasks of classes are integers.
-
-    Returns:
-        Dictionary from the tasks' label names to arrays `[rows]` or `[rows, n]`: int64 for classes, float32
-        for numbers.
-
-    Raises:
-        ValueError: If a task has labels of another kind, a column is missing, or `classes` and tasks do not
-            match.
-    """
-    check_names(tasks)
-    table.check_columns([column for task in tasks for column in label_columns(task)])
-    vocabularies = _vocabularies(tasks, classes or {})
-    return {task.label_name: _labels(table, task, vocabularies.get(task.label_name)) for task in tasks}
-
-
-def label_columns(task):
-    """Return the names of the columns that hold a task's labels.
-
-    Args:
-        task: `Task`.
-
-    Returns:
-        List of strings.
-
-    Raises:
-        ValueError: If a label is more than a few numbers or one class.
-
-    Example:
-
-    >>> label_columns(mz.Task.binary("bought")), label_columns(mz.Task.regression("box", 2))
-    (['bought'], ['box_0', 'box_1'])
-    """
-    if len(task.label_shape) > 1 or None in task.label_shape:
-        raise ValueError(
-            f"The labels of task '{task.name}' must be one class or a fixed number of values, to be in the "
-            f"columns of a table. Received: label_shape={task.label_shape}"
-        )
-    width = math.prod(task.label_shape)
-    return [task.label_name] if width == 1 else [f"{task.label_name}_{index}" for index in range(width)]
-
-
-def read_feature(table, name):
-    """Read a column of features, and reject the rows where a number is not finite in float32.
-
-    Args:
-        table: `Table`.
-        name: Name of the column.
-
-    Returns:
-        Array `[rows]`: float32, with NaN for empty cells, if all cells of the good rows are numbers or empty;
-        or else of strings.
-    """
-    cells = table.columns[name]
-    if all(_is_number(cells[index]) for index in table.good()):
-        return np.array(table.parse(name, _finite, math.nan), "float32")
-    return np.array(cells, dtype=object)
-
-
-def read_splits(table, split_column=None):
-    """Read the split of each row, and reject the rows with an unknown one.
-
-    Args:
-        table: `Table`.
-        split_column: Name of the column. Defaults to `None`: there is none.
-
-    Returns:
-        Array `[rows]` of names of splits, or `None` if there is no column.
-
-    Raises:
-        ValueError: If there is no such column.
-    """
-    if split_column is None:
-        return None
-    table.check_columns([split_column])
-    return np.array(table.parse(split_column, _split_name, ""), dtype=object)
-
-
-def divide(examples, good, splits=None, split_seed=0):
-    """Divide the rows that are right among the splits.
-
-    Args:
-        examples: Structure of arrays `[rows, ...]`.
-        good: Integer array, the indices of the rows to divide.
-        splits: As `read_splits` returns it. Defaults to `None`: 70% of the rows are for training and 15% each
-            for validation and test, after a permutation.
-        split_seed: Seed of the permutation. Defaults to 0.
-
-    Returns:
-        Dictionary from the name of each split to the structure of arrays of its rows.
-
-    Example:
-
-    >>> parts = divide(np.arange(20), good=np.arange(20))
-    >>> [len(part) for part in parts.values()]
-    [14, 3, 3]
-    """
-    if splits is None:
-        order = good[np.random.default_rng(split_seed).permutation(len(good))]
-        parts = np.split(order, [round(0.7 * len(order)), round(0.85 * len(order))])
-    else:
-        parts = [good[splits[good] == split] for split in SPLITS]
-    return {
-        split: tf.nest.map_structure(lambda column, rows=rows: column[rows], examples)
-        for split, rows in zip(SPLITS, parts, strict=True)
-    }
-
-
-def batches(parts, split, batch_size, seed=0, drop_remainder=False, decode=None):
-    """Return one split in batches.
-
-    Args:
-        parts: Dictionary from names of splits to `{"inputs": structure, "labels": structure}` of arrays
-            `[rows, ...]`.
-        split: Name of the split; `"train"` is reshuffled every epoch.
-        batch_size: Number of examples in a batch, at least 1.
-        seed: Seed of the order of training examples. Defaults to 0.
-        drop_remainder: Whether to leave out a last batch that is not full. Defaults to `False`.
-        decode: As for `pipeline.batches`. Defaults to `None`.
-
-    Returns:
-        `tf.data.Dataset` of `(inputs, labels)`.
-
-    Raises:
-        ValueError: If there is no such split, it has no rows, or the batch size is below 1.
-    """
-    pipeline.check_split(parts, split)
-    part = parts[split]
-    if not count_rows(part):
-        raise ValueError(f"Split '{split}' must have at least one row to be loaded. Received: none")
-    examples = tf.data.Dataset.from_tensor_slices(part)
-    return pipeline.batches(
-        examples,
-        split,
-        batch_size,
-        _pair,
-        seed,
-        drop_remainder,
-        shuffle_buffer=count_rows(part),
-        decode=decode,
-    )
-
-
-def count_rows(part):
-    """Return the number of rows of a structure of arrays."""
-    return len(tf.nest.flatten(part)[0])
 
 
 def _records(path):
@@ -324,70 +182,3 @@ def _text(path):
         raise ValueError(
             f"'{path}', row {row}: the text must be UTF-8. Received: byte 0x{byte:02x}"
         ) from None
-
-
-def _vocabularies(tasks, classes):
-    """Return the dictionary from words to indices of each task that has `classes`."""
-    sizes = {task.label_name: task.max_label + 1 for task in tasks if task.max_label is not None}
-    vocabularies = {}
-    for name, words in classes.items():
-        vocabularies[name] = {str(word).strip(): index for index, word in enumerate(words)}
-        if len(vocabularies[name]) != len(words) or sizes.get(name) != len(words) or "" in vocabularies[name]:
-            raise ValueError(
-                f"`classes` must have one word per class, for tasks with these numbers of classes: {sizes}. "
-                f"Received: {len(words)} words for '{name}', {reprlib.repr(list(words))}"
-            )
-    return vocabularies
-
-
-def _labels(table, task, vocabulary):
-    """Return an array of a task's labels, without the axis of values where there is one."""
-    if task.max_label is None:
-        parse, missing, dtype = _finite, math.nan, "float32"
-    elif vocabulary:
-        parse, missing, dtype = functools.partial(_word_index, vocabulary=vocabulary), -1, "int64"
-    else:
-        parse, missing, dtype = functools.partial(_class_index, max_label=task.max_label), -1, "int64"
-    columns = [np.array(table.parse(name, parse, missing), dtype) for name in label_columns(task)]
-    return columns[0] if len(columns) == 1 else np.stack(columns, axis=-1)
-
-
-def _word_index(cell, vocabulary):
-    if cell and cell not in vocabulary:
-        raise ValueError(f"must be one of {reprlib.repr(list(vocabulary))}. Received: {cell!r}")
-    return vocabulary.get(cell, -1)
-
-
-def _class_index(cell, max_label):
-    if not cell:
-        return -1
-    value = float(cell) if _is_number(cell) else math.nan
-    if not (value.is_integer() and 0 <= value <= max_label):
-        raise ValueError(f"must be an integer from 0 to {max_label}. Received: {cell!r}")
-    return int(value)
-
-
-def _finite(cell):
-    value = float(cell or "nan") if _is_number(cell) else math.inf
-    if abs(value) > LARGEST:
-        raise ValueError(f"must be a finite number. Received: {cell!r}")
-    return value
-
-
-def _is_number(cell):
-    """Return whether a cell is a number, NaN or empty; `1_000` is a number to Python alone."""
-    try:
-        float(cell or "nan")
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
-def _split_name(cell):
-    if cell not in SPLITS:
-        raise ValueError(f"must be one of {list(SPLITS)}. Received: {cell!r}")
-    return cell
-
-
-def _pair(example):
-    return example["inputs"], example["labels"]

@@ -1,13 +1,17 @@
 """Stages on the columns of a table."""
 
 import functools
+import itertools
+import math
 
 import keras
 import numpy as np
+from absl import logging
 from keras import layers, ops
 
 from mtl_zoo.encoders.mlp import mlp
 
+MISSING = -(2**63)  # in a column of integers; floats have NaN and strings ""
 DTYPES = {
     "f": "float32",
     "i": "int64",
@@ -19,11 +23,13 @@ DTYPES = {
 }
 
 
-def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
+def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbers=()):
     """Return a stage that turns columns into a vector, and one dense stage per size.
 
-    Numbers (columns of floats) are normalized to mean 0 and variance 1; a missing one (NaN) becomes the mean.
-    Categories (columns of integers, booleans or strings) are embedded. Both are adapted on `data` now, in one
+    Numbers (columns of floats, and of integers in `numbers`) are normalized to mean 0 and variance 1; a
+    missing one (NaN, or -2**63 among integers) becomes the mean. Categories (columns of other integers,
+    booleans or strings) are embedded; integers keep their value up to 64 bits, so that no two ids are one.
+    A missing category (`""`, or -2**63) is a category like others. Both are adapted on `data` now, in one
     pass that keeps moments and vocabularies alone; every call of the stage makes fresh embeddings.
 
     Args:
@@ -33,6 +39,7 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
         embedding_dim: Size of a category's vector. Defaults to 8.
         activation: Activation after each dense layer. Defaults to `"relu"`.
         dropout: Fraction of units dropped after each dense stage in training. Defaults to 0.
+        numbers: Names of columns of integers that measure something, rather than name it. Defaults to none.
 
     Returns:
         List of `1 + len(units)` stages, the first from a dict of columns `[batch]` or `[batch, 1]` to a
@@ -40,7 +47,8 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
 
     Raises:
         ValueError: If there is no row, a batch or the inputs have other columns than the first batch, or a
-            column has another shape, infinite numbers, or what is neither a number nor a string.
+            column has another shape, infinite numbers, or what is neither a number nor a string; if one in
+            `numbers` is not there, holds words, or integers beyond 2**62.
 
     Example:
 
@@ -49,13 +57,18 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
     (None, 16)
 
     Note:
-        All categories that `data` lacks share one vector. It learns only where training has examples of them.
+        All categories that `data` lacks share one vector. It learns only where training has examples of them,
+        and is else the small random one that it starts as. The same holds for missing categories, if `data`
+        has none: where they may come later, let some be missing in training too.
+
+        Floats are float32: where a column's values differ too little for it, such as seconds of one hour in a
+        count since 1970, a warning says so. Integers in `numbers` are exact.
 
         Keras' lookups of categories do not compile with XLA: a model that has one trains without it, with
         `jit_compile=True` after a warning. A table of numbers alone compiles. Keras' `fit` takes strings from
         a `tf.data.Dataset`, not from NumPy arrays.
     """
-    columns = _adapt(data)
+    columns = _adapt(data, numbers)
     first = functools.partial(_stage, columns=columns, embedding_dim=embedding_dim)
     return [first, *mlp(*units, activation=activation, dropout=dropout)]
 
@@ -79,14 +92,29 @@ def tabular_inputs(data):
     }
 
 
+def warn_of_resolution(name, values):
+    """Warn where float32, of seven digits, leaves less than a hundred steps per deviation of the values.
+
+    Args:
+        name: What the values are.
+        values: Float64 array; NaN where missing.
+    """
+    column = _Numbers()
+    column.add(values)
+    column.warn(name)
+
+
 class _Numbers:
-    """Moments of a column, merged batch by batch without cancellation (Chan et al., 1979)."""
+    """Moments of a column, merged batch by batch without cancellation (Chan et al., 1979).
+
+    Those of integers are of their exact differences from one in the middle, the origin.
+    """
 
     def __init__(self):
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.count, self.mean, self.squares, self.origin = 0, 0.0, 0.0, 0
 
     def add(self, column):
-        column = column[~np.isnan(column)].astype("float64")
+        column = self._from_origin(column)
         if len(column):
             count, mean = self.count + len(column), column.mean()
             shift = mean - self.mean
@@ -94,16 +122,39 @@ class _Numbers:
             self.mean += shift * len(column) / count
             self.count = count
 
+    def warn(self, name):
+        deviation = math.sqrt(self.squares / max(self.count, 1))
+        if 1e-12 * abs(self.mean) < deviation < 1e-5 * abs(self.mean):
+            logging.warning(
+                "%s differ by about %.3g around %.9g, too little for float32: subtract a constant from them.",
+                *(name, deviation, self.mean),
+            )
+
     def __call__(self, x, name, embedding_dim):
         """Return the normalized column; a constant one is 0."""
         variance = self.squares / max(self.count, 1)
         if variance <= (1e-7 * self.mean) ** 2:  # below the resolution of float32
             variance = 1.0
         x = layers.Reshape((1,), dtype="float32", name=f"{name}_column")(x)  # half precision loses years
+        mean = self.mean
+        if "int" in x.dtype:
+            x = ops.cast(x, "int64")
+            missing, x = ops.equal(x, MISSING), ops.cast(ops.subtract(x, self.origin), "float32")
+        else:
+            missing, mean = ops.isnan(x), mean + self.origin
         x = layers.Normalization(
-            mean=[self.mean], variance=[variance], dtype="float32", name=f"{name}_normalized"
+            mean=[mean], variance=[variance], dtype="float32", name=f"{name}_normalized"
         )(x)
-        return ops.where(ops.isnan(x), ops.zeros_like(x), x)
+        return ops.where(missing, ops.zeros_like(x), x)
+
+    def _from_origin(self, column):
+        """Return the numbers that are there, in float64; of integers the differences from the origin."""
+        if column.dtype.kind == "f":
+            return column[~np.isnan(column)].astype("float64")
+        column = column[column != MISSING]
+        if len(column) and not self.count:
+            self.origin = int(np.sort(column)[len(column) // 2])
+        return (column - self.origin).astype("float64")
 
 
 class _Categories:
@@ -119,7 +170,8 @@ class _Categories:
         """Return the embedded column."""
         vocabulary = sorted(self.vocabulary)
         is_text = isinstance(vocabulary[0], str)
-        unknown = vocabulary[-1] + ("?" if is_text else 1)  # Keras would take this word as unknown
+        # Keras would take this word as unknown, so it must be none of the vocabulary.
+        unknown = vocabulary[-1] + "?" if is_text else _free_integer(self.vocabulary)
         lookup = (layers.StringLookup if is_text else layers.IntegerLookup)(
             vocabulary=vocabulary, oov_token=unknown, name=f"{name}_lookup"
         )
@@ -127,17 +179,22 @@ class _Categories:
         return layers.Reshape((embedding_dim,), name=f"{name}_vector")(x)
 
 
-def _adapt(data):
+def _adapt(data, numbers):
     """Return a dict from columns to `_Numbers` and `_Categories`, from one pass over the data."""
     columns = {}
     for batch in _batches(data):
         columns = columns or {
-            name: _Numbers() if column.dtype.kind == "f" else _Categories() for name, column in batch.items()
+            name: _Numbers() if column.dtype.kind == "f" or name in numbers else _Categories()
+            for name, column in batch.items()
         }
         _check_columns(batch, columns)
+        _check_numbers(batch, numbers)
         for name, column in batch.items():
             columns[name].add(column)
     _check_columns(columns, columns)
+    for name, column in columns.items():
+        if isinstance(column, _Numbers):
+            column.warn(f"The numbers of column '{name}'")
     return columns
 
 
@@ -168,7 +225,13 @@ def _column(name, column):
         raise ValueError(f"Column '{name}' must hold numbers or strings. Received: {found}")
     if kind == "f" and np.isinf(column).any():
         raise ValueError(f"The numbers of column '{name}' must be finite or NaN. Received: infinite ones")
+    if kind == "u" and (column > np.iinfo("int64").max).any():
+        raise ValueError(f"The integers of column '{name}' must be below 2**63. Received: {column.max()}")
     return column.astype("int64") if DTYPES[kind] == "int64" else column
+
+
+def _free_integer(taken):
+    return next(number for number in itertools.count() if number not in taken)
 
 
 def _decode(word):
@@ -183,6 +246,18 @@ def _check_columns(found, wanted):
         raise ValueError(
             f"The columns must be {sorted(wanted)}, as in the data to adapt on. Received: {given}"
         )
+
+
+def _check_numbers(batch, numbers):
+    wrong = [name for name in numbers if name not in batch or batch[name].dtype.kind not in "fi"]
+    if wrong:
+        raise ValueError(
+            f"`numbers` must name columns of numbers, among {list(batch)}. Received: numbers={numbers}"
+        )
+    for name in numbers:
+        column = batch[name]
+        if column.dtype.kind == "i" and (np.abs(column[column != MISSING]) > 2**62).any():
+            raise ValueError(f"The numbers of column '{name}' must be within 2**62. Received: {column}")
 
 
 def _stage(x, name, columns, embedding_dim):

@@ -98,6 +98,8 @@ def test_the_command_line_gives_the_encoder_its_places(places, tmp_path, capsys)
         ("a, b", r"census-income.test.gz', row 2: there must be 42 columns. Received: 2"),
         (row(1).replace("- 50000.", "50"), r"row 2: income must be one of .* Received: '50'"),
         ("x" + row(1), r"row 2: age must be a number. Received: 'x1'"),
+        ("inf" + row(1)[1:], r"row 2: age must be a number. Received: 'inf'"),
+        ("nan" + row(1)[1:], r"row 2: age must be a number. Received: 'nan'"),
     ],
 )
 def test_bad_rows(tmp_path, line, message):

@@ -1,6 +1,7 @@
 import itertools
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -249,3 +250,133 @@ def test_remainder_and_number_of_batches(data):
     batches = list(data.load("train", 10, drop_remainder=True))
     assert [len(labels["bought"]) for _, labels in batches] == [10] * 4
     assert isinstance(data.load("train", 10), tf.data.Dataset)
+
+
+TWO = [mz.Task.regression("y"), mz.Task.binary("positive")]
+
+
+def write_sum(folder, marker=None):
+    """Write `y = a - b` and its sign, with a marker in place of the first `a`."""
+    a, b = np.random.default_rng(0).normal(size=(2, 400)).round(4)
+    lines = [f"{x},{z},{x - z:.4f},{x > z}" for x, z in zip(a, b, strict=True)]
+    if marker is not None:
+        lines[0] = marker + lines[0][lines[0].index(",") :]
+    return write(folder, ["a,b,y,positive", *lines])
+
+
+@pytest.mark.parametrize("marker", ["", "NA", "NaN", "null", "?", "None"])
+def test_a_marker_of_absence_leaves_a_column_numeric(tmp_path, warnings, marker):
+    data = CSVFile(write_sum(tmp_path, marker), TWO)
+    assert {name: x.dtype for name, x in data.inputs().items()} == {"a": "float32", "b": "float32"}
+    a = np.concatenate([columns(data.load(split, 100))[0]["a"] for split in SPLITS])
+    assert np.isnan(a).sum() == 1
+    assert sum(data.SIZES.values()) == 400
+    assert not warnings
+
+
+def test_a_column_with_a_missing_number_is_learned(tmp_path):
+    data = CSVFile(write_sum(tmp_path, "NA"), TWO)
+    keras.utils.set_random_seed(0)
+    model = mz.architectures.hard_sharing(data.inputs(), data.TASKS, data.encoder())
+    trainer = mz.Trainer(model, data.TASKS)
+    trainer.compile(keras.optimizers.Adam(0.01))
+    trainer.fit(data.load("train", 32), epochs=10, verbose=0)
+    found = trainer.evaluate(data.load("validation", 60), return_dict=True, verbose=0)
+    assert found["y_root_mean_squared_error"] ** 2 < 0.02 * 2  # R2 over 0.98; as categories 0.44
+
+
+IDS = [16777216, 16777217, 16777218, 16777219]
+
+
+@pytest.mark.parametrize("options", [{}, {"categories": ["user"]}])
+def test_ids_are_kept_apart_from_the_file_to_the_exported_model(tmp_path, options):
+    lines = [f"{user},{user % 2},{part}" for part in SPLITS for user in IDS * 8]
+    data = CSVFile(
+        write(tmp_path, ["user,odd,part", *lines]), [mz.Task.binary("odd")], split_column="part", **options
+    )
+    assert data.inputs()["user"].dtype == "int64"
+    features, labels = columns(data.load("validation", 32))
+    assert features["user"].dtype == "int64"
+    np.testing.assert_array_equal(features["user"], IDS * 8)
+    np.testing.assert_array_equal(labels["odd"], np.array(IDS * 8) % 2)
+    keras.utils.set_random_seed(0)
+    model = mz.architectures.hard_sharing(data.inputs(), data.TASKS, data.encoder())
+    trainer = mz.Trainer(model, data.TASKS)
+    trainer.compile(keras.optimizers.Adam(0.05))
+    trainer.fit(data.load("train", 32), epochs=20, verbose=0)
+    assert trainer.evaluate(data.load("test", 32), return_dict=True, verbose=0)["odd_accuracy"] == 1
+    mz.exporting.saved_model(model, data.TASKS, tmp_path / "1")
+    signature = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
+    assert signature.structured_input_signature[1]["user"].dtype == tf.int64
+    odd = signature(user=tf.constant([[user] for user in IDS], "int64"))["odd"].numpy().reshape(-1)
+    np.testing.assert_array_equal(odd > 0.5, [False, True, False, True])
+
+
+def test_wide_integers_that_are_numbers_train_exactly(tmp_path):
+    lines = [f"{1_700_000_000 + 7 * index},{index}" for index in range(60)]
+    data = CSVFile(write(tmp_path, ["t,y", *lines]), [mz.Task.regression("y")])
+    assert data.inputs()["t"].dtype == "int64"
+    model = mz.architectures.hard_sharing(data.inputs(), data.TASKS, data.encoder()[:1])
+    features, labels = columns(data.load("train", 60))
+    normalized = keras.Model(model.inputs, model.get_layer("shared_1_t_normalized").output)
+    y = labels["y"].astype("float64")
+    found = normalized([tf.constant(features["t"][:, None])])[:, 0]
+    np.testing.assert_allclose(found, (y - y.mean()) / y.std(), rtol=1e-5, atol=1e-6)
+
+
+def test_kinds_can_be_overruled(tmp_path, warnings):
+    lines = ["shop,age,zip,y", "3,31,02134,0", "5,x,10001,1", "NA,44,00501,1", "3,45,9,0"]
+    path = write(tmp_path, lines)
+    tasks = [mz.Task.binary("y")]
+    data = CSVFile(path, tasks, categories=["shop", "zip"], numbers=["age"])
+    assert data.bad_rows == [f"'{path}', row 3: column 'age' must be a finite number. Received: 'x'"]
+    assert {name: x.dtype for name, x in data.inputs().items()} == {
+        "shop": "int64",
+        "age": "float32",
+        "zip": "string",
+    }
+    model = mz.architectures.hard_sharing(data.inputs(), tasks, data.encoder())
+    names = [layer.name for layer in model.layers]
+    assert {"shared_1_shop_embedding", "shared_1_zip_embedding", "shared_1_age_normalized"} <= set(names)
+    data = CSVFile(path, tasks, missing=["x"], categories=["shop"])
+    assert {name: x.dtype for name, x in data.inputs().items()} == {
+        "shop": "string",  # NA is a word now
+        "age": "float32",
+        "zip": "float32",
+    }
+    with pytest.raises(ValueError, match="`categories` and `numbers` must name columns of features"):
+        CSVFile(path, tasks, categories=["y"])
+    with pytest.raises(ValueError, match="`categories` and `numbers` must name columns of features"):
+        CSVFile(path, tasks, ignore=["shop"], numbers=["shop"])
+
+
+def test_what_was_decided_is_printed_once(tmp_path, capsys):
+    lines = ["id,hours per week,job,shop,y,z_0,z_1,part"]
+    lines += ["1,31.5,nurse,3,0,1,2,train", "2,NA,pilot,4,,1,NA,train", "3,20,,3,1,,2,test"]
+    path = write(tmp_path, lines)
+    tasks = [mz.Task.binary("y"), mz.Task.regression("z", 2)]
+    data = CSVFile(path, tasks, ignore=["id"], split_column="part", categories=["shop"])
+    assert capsys.readouterr() == ("", "")
+    data.load("train", 2)
+    data.load("test", 1)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"'{path}': 2 train, 0 validation, 1 test",
+        "  id: ignored",
+        "  hours per week: input 'hours_per_week', numbers from 20 to 31.5, 1 missing",
+        "  job: categories: 2 strings, 'nurse', 'pilot', 1 missing, no value twice",
+        "  shop: categories: 2 integers (int64), 3, 4",
+        "  y: labels of task 'y', 1 missing",
+        "  z_0: labels of task 'z', 1 missing",
+        "  z_1: labels of task 'z', 1 missing",
+        "  part: splits",
+    ]
+
+
+def test_a_nearly_numeric_column_is_warned_of(tmp_path, warnings):
+    path = write_sum(tmp_path, "1.5 kg")
+    assert CSVFile(path, TWO).inputs()["a"].dtype == "string"
+    assert len(warnings) == 1
+    assert "column 'a' is nearly numeric" in warnings[0]
+    assert "1 of 400 values are no numbers (row 2: '1.5 kg')" in warnings[0]

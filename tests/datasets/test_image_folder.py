@@ -223,3 +223,27 @@ def test_an_image_that_is_damaged_later_is_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(Exception, match="Unknown image file format"):
         list(data.load("train", 1))
+
+
+def test_missing_labels_and_what_was_decided(tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "NA", format="PNG")  # a name, and no marker of a missing file
+    keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 3)), scale=False)
+    lines = ["file,kind,weight,tag_0,tag_1,note", "NA,cat,NA,true,0,x", "a.png,?,-1,,1,y", "a.png,dog,2,0,1,"]
+    path = write_labels(tmp_path, lines)
+    data = ImageFolder(tmp_path, path, TASKS, size=(4, 4), classes=CLASSES, missing={"weight": ["NA", "-1"]})
+    assert data.bad_rows == []
+    batches = [examples(data.load(split, 3))[1] for split, size in data.SIZES.items() if size]
+    labels = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    assert sorted(labels["kind"]) == [-1, 0, 1]
+    np.testing.assert_array_equal(np.sort(labels["weight"]), [2, np.nan, np.nan])
+    assert sorted(labels["tag"].tolist()) == [[-1, 1], [0, 1], [1, 0]]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[1:] == [
+        "  file: images",
+        "  kind: labels of task 'kind', 1 missing",
+        "  weight: labels of task 'weight', 2 missing",
+        "  tag_0: labels of task 'tag', 1 missing",
+        "  tag_1: labels of task 'tag'",
+        "  note: not read",
+    ]

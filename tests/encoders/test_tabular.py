@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import mtl_zoo as mz
 from mtl_zoo.encoders import encode, tabular, tabular_inputs
+from mtl_zoo.encoders.tabular import MISSING
 
 NAN = np.nan
 DATA = {
@@ -107,6 +108,112 @@ def test_moments_do_not_cancel():
     column = first.keywords["columns"]["t"]
     np.testing.assert_allclose(column.mean, x.mean(), rtol=1e-15)
     np.testing.assert_allclose(column.squares / column.count, x.var(), rtol=1e-6)
+
+
+IDS = np.array([16777216, 16777217, 16777218, 2**62, 2**62 + 1, 2**63 - 1, -(2**63)])
+
+
+def test_ids_of_64_bits_have_vectors_of_their_own():
+    model = model_of({"user": IDS}, embedding_dim=2)
+    assert model.input["user"].dtype == "int64"
+    vectors = model.get_layer("shared_1_user_embedding").get_weights()[0]
+    found = model({"user": tf.constant([*IDS.tolist(), 16777219, 0], "int64")[:, None]}).numpy()
+    np.testing.assert_array_equal(found, vectors[[2, 3, 4, 5, 6, 7, 1, 0, 0]])
+    assert len(np.unique(vectors, axis=0)) == len(vectors) == 8
+
+
+@pytest.mark.parametrize("batches", [1, 2, 5])
+def test_integers_that_are_numbers_are_exact(batches):
+    x = 1_700_000_000_000_000_001 + 3 * np.random.default_rng(0).permutation(50)
+    data = [{"t": batch} for batch in np.split(np.append(x, [MISSING] * 50), batches)]
+    inputs = tabular_inputs(data)
+    model = keras.Model(inputs, encode(inputs, tabular(data, numbers=["t"]), "shared"))
+    assert inputs["t"].dtype == "int64"
+    exact = (x - x.min()).astype("float64")
+    expected = np.append((exact - exact.mean()) / exact.std(), 0)
+    found = model({"t": tf.constant(np.append(x, MISSING)[:, None])})[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_integers_that_are_numbers_without_any_value():
+    data = {"t": np.full(3, MISSING)}
+    model = keras.Model(inputs := tabular_inputs(data), encode(inputs, tabular(data, numbers=["t"]), "s"))
+    np.testing.assert_array_equal(model({"t": tf.constant([[MISSING], [2]])}), [[0], [2]])
+
+
+@pytest.mark.parametrize("numbers", [["rooms"], ["rooms", "age"]])
+def test_numbers_come_first_wherever_they_are(numbers):
+    model = keras.Model(inputs := tabular_inputs(DATA), encode(inputs, tabular(DATA, numbers=numbers), "s"))
+    rooms = DATA["rooms"]
+    np.testing.assert_allclose(model(tensors(DATA))[:, 1], (rooms - rooms.mean()) / rooms.std(), rtol=1e-5)
+
+
+def test_integers_that_are_numbers_may_come_as_floats():
+    data = {"age": np.array([20, 40, 60])}
+    inputs = {"age": keras.Input((1,), name="age")}
+    model = keras.Model(inputs, encode(inputs, tabular(data, numbers=["age"]), "shared"))
+    found = model({"age": np.array([[20.0], [NAN], [60.5]])})[:, 0]
+    np.testing.assert_allclose(found, np.array([-20, 0, 20.5]) / np.sqrt(800 / 3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_missing_categories_are_one_more_or_else_unknown(missing):
+    words = np.array(["nurse", "pilot"] + [""] * missing)
+    shops = np.array([3, 5] + [MISSING] * missing)
+    for column, absent in ((words, ""), (shops, MISSING)):
+        model = model_of({"c": column}, embedding_dim=2)
+        vectors = model.get_layer("shared_1_c_embedding").get_weights()[0]
+        dtype = model.input["c"].dtype
+        unknown = "judge" if dtype == "string" else 4
+        found = model({"c": tf.constant([[absent], [unknown]], dtype)})
+        np.testing.assert_array_equal(found, vectors[[1 if missing else 0, 0]])
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """Collect what is logged."""
+    found = []
+    monkeypatch.setattr("absl.logging.warning", lambda text, *values: found.append(text % values))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("column", "warned"),
+    [
+        (1.7e9 + np.arange(9), True),
+        (-1e9 + 0.01 * np.arange(9), True),
+        (1990.0 + np.arange(9), False),
+        (1e-9 * np.arange(9), False),
+        (np.full(9, 0.1), False),
+        (np.full(9, 0.1, "float32"), False),
+        (np.full(9, NAN), False),
+        (1_700_000_000 + np.arange(9), False),
+    ],
+)
+def test_numbers_that_float32_cannot_tell_apart_are_warned_of(warnings, column, warned):
+    tabular({"t": column}, numbers=["t"])
+    assert len(warnings) == warned
+    assert all(text.startswith("The numbers of column 't' differ by about") for text in warnings)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (["job"], r"`numbers` must name columns of numbers, among \['age', .*numbers=\['job'\]"),
+        (["floor"], r"`numbers` must name columns of numbers, among .*numbers=\['floor'\]"),
+        ("age", "`numbers` must name columns of numbers"),
+    ],
+)
+def test_numbers_that_are_none(numbers, message):
+    with pytest.raises(ValueError, match=message):
+        tabular(DATA, numbers=numbers)
+
+
+def test_numbers_that_are_too_large():
+    with pytest.raises(ValueError, match=r"The numbers of column 't' must be within 2\*\*62"):
+        tabular({"t": np.array([0, 2**62 + 1])}, numbers=["t"])
+    with pytest.raises(ValueError, match=r"column 't' must be below 2\*\*63. Received: 9223372036854775808"):
+        tabular({"t": np.array([2**63], "uint64")})
 
 
 def test_the_data_is_read_once():
