@@ -121,7 +121,7 @@ def finish(path, metrics):
     """
     files.write_json(path / METRICS, metrics)
     with files.replaced(path / SUMS) as partial:  # in the form of the program `sha256sum`
-        partial.write_text("".join(f"{files.sha256(path / part)}  {part}\n" for part in SUMMED))
+        partial.write_text("".join(f"{_sum_line(path / part)}\n" for part in SUMMED))
 
 
 def load(path, kinds=None):
@@ -176,13 +176,17 @@ def _clear(path):
 def _check_sums(path):
     """Raise a `ValueError` unless the files of a run are those of which training wrote the checksums."""
     sums = path / SUMS
-    lines = files.check_file(sums).read_text("utf-8", errors="replace").splitlines()
-    for part in SUMMED:
-        if not (path / part).is_file() or f"{files.sha256(path / part)}  {part}" not in lines:
-            raise ValueError(
-                f"'{path / part}' must be what training wrote, with the SHA-256 in '{sums}'. {REMEDY} "
-                f"If you changed it on purpose, remove '{sums}'."
-            )
+    text = files.check_file(sums).read_bytes().decode(errors="replace")
+    changed = [part for part in SUMMED if _sum_line(path / part) not in text.split("\n")]
+    if changed or not text.endswith("\n"):
+        raise ValueError(
+            f"{', '.join(changed or [SUMS])} in '{path}' must be what training wrote, with the SHA-256 in '{sums}'. "
+            f"{REMEDY} If you changed it on purpose, remove '{sums}'."
+        )
+
+
+def _sum_line(path):
+    return f"{files.sha256(path)}  {path.name}"
 
 
 def _is_object_of_numbers(x):
