@@ -177,11 +177,16 @@ def _check_sums(path):
     """Raise a `ValueError` unless the files of a run are those of which training wrote the checksums."""
     sums = path / SUMS
     text = files.check_file(sums).read_bytes().decode(errors="replace")
-    changed = [part for part in SUMMED if _sum_line(path / part) not in text.split("\n")]
+    changed = [
+        part
+        for part in SUMMED
+        if not (path / part).is_file() or _sum_line(path / part) not in text.split("\n")
+    ]
     if changed or not text.endswith("\n"):
+        names = ", ".join(changed or [SUMS])
         raise ValueError(
-            f"{', '.join(changed or [SUMS])} in '{path}' must be what training wrote, with the SHA-256 in '{sums}'. "
-            f"{REMEDY} If you changed it on purpose, remove '{sums}'."
+            f"{names} in '{path}' must be what training wrote, with the SHA-256 in '{sums}'. {REMEDY} "
+            f"If you changed it on purpose, remove '{sums}'."
         )
 
 

@@ -1,8 +1,8 @@
 """Files of a run that were cut, changed or are another's: one line, exit code 1, and nothing is lost."""
 
+import contextlib
 import json
 import os
-import pathlib
 import resource
 import shutil
 import types
@@ -38,9 +38,11 @@ def _small_dataset():
         yield
 
 
+TRAIN = ("train", "--dataset=small", "--batch_size=4", "--epochs=1", "--quiet")
+
+
 def train(path, *arguments):
-    recipe = ["--dataset=small", "--batch_size=4", "--epochs=1", "--quiet"]
-    return cli.main(["train", f"--run_dir={path}", *recipe, *arguments])
+    return cli.main([*TRAIN, f"--run_dir={path}", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def test_model_of_an_earlier_version(root, capsys, damage):
 
 
 def rewritten(path, part, change):
-    """Write a Keras file anew, intact as an archive, with a part changed, or left out if `change` is `None`."""
+    """Write a Keras file anew, intact as an archive, with a part changed, or left out for `None`."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
@@ -245,13 +247,13 @@ def test_part_of_a_model_of_an_earlier_version(root, capsys, part, change):
 def test_no_code_of_a_model_runs(root, capsys, tmp_path):
     """A lambda that is pickled into the file is not unpickled, and a class of another module not imported."""
     (root / "run" / run.SUMS).unlink()
-    x = keras.Input((4,))
-    y = keras.layers.Lambda(lambda x: pathlib.Path(tmp_path, "ran").touch() or x, output_shape=(4,))(x)
+    x, place = keras.Input((4,)), str(tmp_path / "ran")
+    y = keras.layers.Lambda(lambda x: os.makedirs(place, exist_ok=True) or x, output_shape=(4,))(x)
     heads = {"kind": keras.layers.Dense(3)(y), "size": keras.layers.Dense(1)(y)}
     keras.Model(x, heads).save(root / "run" / run.MODEL)
-    (tmp_path / "ran").unlink(missing_ok=True)
+    os.rmdir(place)
     assert "must be a whole Keras file" in refused(capsys, root, *evaluate(root))
-    assert not (tmp_path / "ran").exists()
+    assert not os.path.exists(place)
 
 
 @pytest.mark.parametrize(("inputs", "message"), [((5,), "Inputs must be"), (None, "Every task must name")])
@@ -339,7 +341,7 @@ def test_class_names(root, capsys, damage):
 
 @pytest.mark.parametrize("format", ["saved_model", "litert", "onnx"])
 @pytest.mark.parametrize("name", ["loop", "loop/1", "x" * 300, "file/1"])
-def test_place_that_cannot_be_written(root, capsys, format, name, monkeypatch):
+def test_place_that_cannot_be_written(root, capsys, format, name):
     (root / "loop").symlink_to("loop")
     (root / "file").touch()
     suffix = {"saved_model": "", "litert": ".tflite", "onnx": ".onnx"}[format]
@@ -349,40 +351,44 @@ def test_place_that_cannot_be_written(root, capsys, format, name, monkeypatch):
     assert f"{name[:9]}" in refused(capsys, root, "export", *arguments)
 
 
-@pytest.fixture
-def _files_end_at(request):
-    """No file can be longer than so many bytes: to write on fails in the middle, as on a full disk."""
+@contextlib.contextmanager
+def files_end_at(size):
+    """No file can be longer: to write on fails in the middle, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (request.param, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("_files_end_at", [0, 100, 5_000], indirect=True)
+@pytest.mark.parametrize("size", [0, 100, 5_000])
 @pytest.mark.parametrize("format", ["saved_model", "litert"])
-@pytest.mark.usefixtures("_files_end_at")
-def test_export_onto_a_full_disk(root, capsys, format):
-    arguments = [f"--run_dir={root / 'run'}", f"--format={format}", f"--output={root / 'new' / '1.tflite'}"]
-    line = refused(capsys, root, "export", *arguments)
+def test_export_onto_a_full_disk(root, capsys, format, size):
+    arguments = [f"--format={format}", f"--output={root / 'new' / '1.tflite'}"]
+    with files_end_at(size):
+        line = refused(capsys, root, "export", f"--run_dir={root / 'run'}", *arguments)
     assert "must be a place that can be written" in line
     assert not (root / "new").exists()
 
 
-@pytest.mark.parametrize("_files_end_at", [0, 100], indirect=True)
-@pytest.mark.usefixtures("_files_end_at")
-def test_training_onto_a_full_disk(tmp_path, capsys):
-    (tmp_path / "notes.txt").touch()
-    line = refused(
-        capsys, tmp_path, *["train", "--dataset=small", "--epochs=1", "--quiet"], f"--run_dir={tmp_path}"
-    )
-    assert "config.json" in line
+@pytest.mark.parametrize(("size", "name"), [(0, run.CONFIG), (1_000, run.LOGS), (5_000, run.BACKUP)])
+def test_training_onto_a_full_disk(tmp_path, capsys, size, name):
+    (tmp_path / "notes.txt").write_text("mine")
+    with files_end_at(size):
+        assert train(tmp_path / "run") == 1
+    err = capsys.readouterr().err
+    assert name in err
+    assert err.count("\n") == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert train(tmp_path / "run") == 0 if name == run.CONFIG else True
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_run_can_be_replaced(root, capsys, damage):
+@pytest.mark.parametrize("damage", ["half", "null", "directory", "pipe"])
+def test_a_damaged_run_is_replaced_only_if_asked_for(root, capsys, damage):
     for part in (run.METRICS, run.MODEL, run.SUMS):
         DAMAGES[damage](root / "run" / part)
-    assert "--overwrite" in refused(capsys, root, *["train", "--dataset=small", f"--run_dir={root / 'run'}"])
+    assert "--overwrite" in refused(capsys, root, *TRAIN, f"--run_dir={root / 'run'}")
 
 
 def test_overwriting_mends_a_run(root, capsys):
@@ -404,7 +410,7 @@ def backup(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["half", "flipped_middle", "null", "directory", "pipe"])
 def test_damaged_checkpoint_gives_way_to_the_one_before(backup, tmp_path, capsys, damage):
     """The run ends as it did; what else was damaged meanwhile is written anew."""
     path = tmp_path / "run"
@@ -437,9 +443,7 @@ def test_checkpoint_that_is_intact_but_holds_something_else(backup, tmp_path, ca
     shutil.copytree(backup, path)
     _, state = checkpoints.read(path / run.BACKUP)
     found = checkpoint(path, state | change)
-    line = refused(
-        capsys, path, *["train", "--dataset=small", "--batch_size=4", "--epochs=3"], f"--run_dir={path}"
-    )
+    line = refused(capsys, path, *TRAIN, "--epochs=3", f"--run_dir={path}")
     assert found.name in line or run.BACKUP in line
 
 
@@ -450,7 +454,7 @@ def test_checkpoint_of_another_form_with_its_checksum(tmp_path, capsys, content)
     partial = tmp_path / "x.npz"
     np.savez(partial, state=np.ones(3)) if content == "numbers" else partial.write_bytes(content)
     partial.rename(backup / f"checkpoint-000001-{files.sha256(partial)}.npz")
-    line = refused(capsys, tmp_path, "train", "--dataset=small", "--quiet", f"--run_dir={tmp_path / 'run'}")
+    line = refused(capsys, tmp_path, *TRAIN, f"--run_dir={tmp_path / 'run'}")
     assert "must be a checkpoint of this library" in line
 
 
@@ -469,5 +473,5 @@ def test_directory_of_another_program_with_a_backup_stays(tmp_path, capsys):
     (tmp_path / run.BACKUP).mkdir()
     (tmp_path / run.LOGS).mkdir()
     (tmp_path / run.LOGS / "mine.txt").write_text("mine")
-    line = refused(capsys, tmp_path, "train", "--dataset=small", "--overwrite", f"--run_dir={tmp_path}")
+    line = refused(capsys, tmp_path, *TRAIN, "--overwrite", f"--run_dir={tmp_path}")
     assert "must be new, empty, or an earlier run" in line
