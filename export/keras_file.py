@@ -2,11 +2,10 @@
 
 import pathlib
 import sys
-import zipfile
 
-import keras
 from absl import flags
 
+from mtl_zoo import files
 from mtl_zoo.task import Task
 
 KINDS = (
@@ -28,11 +27,9 @@ TASKS = flags.DEFINE_multi_string(
 
 def load():
     """Return the model and the tasks that the flags describe."""
-    if not pathlib.Path(MODEL.value).is_file():
-        raise FileNotFoundError(f"--model must be a Keras file. There is no file '{MODEL.value}'.")
     try:
-        model = keras.saving.load_model(MODEL.value, compile=False)
-    except zipfile.BadZipFile as error:
+        model = files.load_model(MODEL.value)
+    except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"--model must be a Keras file. Received: --model={MODEL.value}: {error}") from error
     return model, [make_task(text, model) for text in TASKS.value]
 

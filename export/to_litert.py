@@ -13,7 +13,7 @@ import keras_file
 import numpy as np
 from absl import app, flags
 
-from mtl_zoo import exporting
+from mtl_zoo import exporting, files
 from mtl_zoo.exporting.litert import PRECISIONS
 
 PRECISION = flags.DEFINE_enum("precision", PRECISIONS[0], PRECISIONS, "Of weights; int8: of all.")
@@ -23,11 +23,17 @@ REPRESENTATIVE = flags.DEFINE_string("representative", None, "For int8: .npz fil
 def read_examples(path, model):
     """Return one batch of inputs from an .npz file."""
     names = [x.name for x in model.inputs]
-    arrays = np.load(path)
-    if not isinstance(arrays, np.lib.npyio.NpzFile) or set(arrays) != set(names):
-        raise ValueError(f"--representative must be an .npz file of the arrays {names}. Received: {path}")
-    with arrays:
-        return [arrays[name] for name in names]
+    try:
+        with np.load(files.check_file(path)) as arrays:
+            if set(arrays) == set(names):
+                return [arrays[name] for name in names]
+    except files.UNREADABLE as error:
+        raise ValueError(_not_examples(path, names)) from error
+    raise ValueError(_not_examples(path, names))
+
+
+def _not_examples(path, names):
+    return f"--representative must be an .npz file of the arrays {names}. Received: {path}"
 
 
 def export():

@@ -232,7 +232,7 @@ def _parse_arguments(text):
 def _parse_value(text):
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (MemoryError, RecursionError, SyntaxError, ValueError):
         return text
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import json
 import math
 import os
 import pathlib
@@ -12,26 +11,20 @@ import time
 
 import keras
 
-from mtl_zoo import choices, distribution, exporting, plots, run
+from mtl_zoo import choices, distribution, exporting, files, plots, recipe, run
 from mtl_zoo.callbacks import Resume
 from mtl_zoo.labels import labelled_fractions
 from mtl_zoo.trainer import Trainer
+from mtl_zoo.validation import check_tasks
 
-LOCATIONS = ("data_dir", "manual_dir")
 FORMATS = ("saved_model", "litert", "onnx")
-FLAGS_OF_ALL_FORMATS = ("run_dir", "output", "format", *LOCATIONS)
+FLAGS_OF_ALL_FORMATS = ("run_dir", "output", "format", *recipe.LOCATIONS)
 NEEDED_BY = {"batch_sizes": "device", "image_scale": "image_bytes", "image_offset": "image_bytes"}
-RECIPE = (
-    *choices.FAMILIES,
-    *("tasks", "space", "epochs", "batch_size", "accumulate", "learning_rate", "seed"),
-    *("strategy", "precision", "jit_compile", "non_finite"),
-    *LOCATIONS,
-)
 
 
 def train(options):
     """Train a model, select its best epoch by validation loss, and measure it; goes on if interrupted."""
-    config = {name: options[name].value for name in RECIPE}
+    config = {name: options[name].value for name in recipe.KINDS}
     strategy = distribution.make_strategy(config["strategy"])
     is_chief = strategy.extended.should_checkpoint
     resume = Resume(pathlib.Path(options.run_dir, run.BACKUP), recipe=config, delete_checkpoint=False)
@@ -44,7 +37,7 @@ def train(options):
         metrics = _fit(trainer, splits, config, path, resume, options.quiet)
         for split in ("validation", "test"):
             metrics[split] = _measure(trainer, splits[split], options.quiet)
-        run.write_json(path / run.METRICS, metrics)
+        run.finish(path, metrics)
         if is_chief:
             _finish(options, config, resume)
     if is_chief:
@@ -58,27 +51,49 @@ def train(options):
 def _finish(options, config, resume):
     """Export the model as it is in the run directory, outside of any strategy, and remove the backup."""
     if options.export:
-        _, model = run.load(options.run_dir, RECIPE)
+        _, model, tasks = _load_run(options.run_dir)
         information = _information(config, options.run_dir, options.export)
-        exporting.saved_model(model, _tasks(config), options.export, information=information)
+        exporting.saved_model(model, tasks, options.export, information=information)
     resume.clear()
+
+
+def _load_run(path, options=()):
+    """Return what was chosen, with the given places of data, and the model and tasks that belong to it."""
+    config, model = run.load(path, recipe.KINDS)
+    try:
+        tasks = _tasks(config)
+        check_tasks(model, tasks)
+        _check_inputs(model, _chosen(config, "dataset").target)
+    except ValueError as error:
+        both = f"'{run.CONFIG}' and '{run.MODEL}' in '{path}' must be of one run. {run.REMEDY}"
+        raise ValueError(f"{both} Received: {error}") from error
+    given = {name: options[name].value for name in recipe.LOCATIONS if name in options}
+    return config | {name: place for name, place in given.items() if place}, model, tasks
+
+
+def _check_inputs(model, dataset):
+    """Raise a `ValueError` unless a model takes what a dataset gives."""
+    wanted, found = (
+        [(x.shape, x.dtype) for x in keras.tree.flatten(inputs)]
+        for inputs in (dataset.inputs(), model.inputs)
+    )
+    if wanted != found:
+        raise ValueError(f"Inputs must be {wanted}, which are those of the dataset. Received: {found}")
 
 
 def evaluate(options):
     """Measure a trained model on the test split."""
-    config, model = run.load(options.run_dir, RECIPE)
-    given = {name: options[name].value for name in LOCATIONS if options[name].value}
-    trainer = Trainer(model, _tasks(config))
+    config, model, tasks = _load_run(options.run_dir, options)
+    trainer = Trainer(model, tasks)
     trainer.compile()
-    _print_metrics(_measure(trainer, _load(config | given, "test"), options.quiet), trainer)
+    _print_metrics(_measure(trainer, _load(config, "test"), options.quiet), trainer)
 
 
 def export(options):
     """Write a trained model as a TensorFlow SavedModel, or as a LiteRT or ONNX file."""
     _check_flags_of_format(options)
-    config, model = run.load(options.run_dir, RECIPE)
-    config |= {name: options[name].value for name in LOCATIONS if options[name].value}
-    tasks, information = _tasks(config), _information(config, options.run_dir, options.output)
+    config, model, tasks = _load_run(options.run_dir, options)
+    information = _information(config, options.run_dir, options.output)
     if options.format == "litert":
         representative = _load(config, "train") if options.precision == "int8" else None
         exporting.litert(model, tasks, options.output, options.precision, representative, information)
@@ -120,9 +135,7 @@ def _export_saved_model(model, tasks, options, config, information):
 
 def verify(options):
     """Compare an export, in a process without Keras, with its run's model on test data."""
-    config, model = run.load(options.run_dir or _run_of(options.export), RECIPE)
-    tasks = _tasks(config)
-    config |= {name: options[name].value for name in LOCATIONS if options[name].value}
+    config, model, tasks = _load_run(options.run_dir or _run_of(options.export), options)
     batches = _load(config, "test").take(math.ceil(options.examples / config["batch_size"]))
     agreements = exporting.verify(options.export, model, tasks, batches)
     _print_table([["", "difference", "metric", "Keras", "export"], *_agreement_rows(agreements)])
@@ -159,13 +172,12 @@ def _first_inputs(config, model):
 
 def _information(config, run_dir, artefact):
     """Return what the model card of an artefact tells of its run; the run's place as seen from there."""
-    metrics = pathlib.Path(run_dir, run.METRICS)
-    place = os.path.relpath(pathlib.Path(run_dir).resolve(), pathlib.Path(artefact).resolve().parent)
+    place = os.path.relpath(os.path.realpath(run_dir), os.path.dirname(os.path.realpath(artefact)))
     return {
         "dataset": config["dataset"],
         "architecture": config["architecture"],
         "run_dir": place,
-        "metrics": json.loads(metrics.read_text()).get("test", {}) if metrics.is_file() else {},
+        "metrics": run.read_metrics(run_dir),
     }
 
 
@@ -173,12 +185,12 @@ def _class_names(path):
     """Return the dictionary that a JSON file holds, or `None` without a file."""
     if not path:
         return None
-    text = pathlib.Path(path).read_text(encoding="utf-8")
-    with contextlib.suppress(json.JSONDecodeError):
-        names = json.loads(text)
-        if isinstance(names, dict):
-            return names
-    raise ValueError(f"--class_names must be a JSON file, {{task: [names]}}. Received: '{path}': {text[:50]}")
+    try:
+        return files.read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            f"--class_names must be a JSON file, {{task: [names]}}. Received: {error}"
+        ) from error
 
 
 def _numbers(texts):
@@ -221,8 +233,8 @@ def _reserved(options, is_chief):
     with contextlib.ExitStack() as stack:
         if options.export:
             exporting.check_absent(options.export)
-            stack.enter_context(run.reserved(pathlib.Path(options.export).absolute().parent))
-        yield stack.enter_context(run.reserved(options.run_dir))
+            stack.enter_context(files.reserved(pathlib.Path(options.export).absolute().parent))
+        yield stack.enter_context(files.reserved(options.run_dir))
 
 
 def _prepare(config):
@@ -249,7 +261,7 @@ def _prepare(config):
 def _encoder(dataset, config):
     """Return a dataset's default encoder; one that is adapted on data takes the places of its files."""
     wanted = inspect.signature(dataset.encoder).parameters
-    return dataset.encoder(**{name: config[name] for name in LOCATIONS if name in wanted})
+    return dataset.encoder(**{name: config[name] for name in recipe.LOCATIONS if name in wanted})
 
 
 def _chosen(config, kind):

@@ -3,14 +3,14 @@
 import contextlib
 import csv
 import importlib.metadata
-import json
-import math
+import os
 import pathlib
 import platform
 import shutil
-import tempfile
 
 import keras
+
+from mtl_zoo import files
 
 CONFIG = "config.json"
 MODEL = "model.keras"
@@ -19,7 +19,11 @@ METRICS = "metrics.json"
 CURVES = "curves.png"
 LOGS = "logs"
 BACKUP = "backup"
-PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS)
+SUMS = "SHA256SUMS"
+PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS, SUMS)
+SUMMED = (CONFIG, METRICS, MODEL)  # what is read again
+MEASURED = {"test": files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x))}
+REMEDY = "Bring back a copy of it, or train again with --overwrite."
 
 
 class Record(keras.callbacks.Callback):
@@ -45,24 +49,27 @@ class Record(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write all rows: after an interruption, the file may have some that are to come again."""
         if not self.rows:
-            self._begin()
+            _clear(self.path)
+        self.rows.append({"epoch": epoch + 1, **(logs or {})})
+        self._write()
         if self.tensorboard is None:
             self._open_logs()
-        self.rows.append({"epoch": epoch + 1, **(logs or {})})
-        with (self.path / HISTORY).open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.rows[0])
-            writer.writeheader()
-            writer.writerows(self.rows)
         self.tensorboard.on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
-        """Close the TensorBoard logs."""
+        """Write all once more, since an interrupted run may be damaged; close the TensorBoard logs."""
+        self._write()
         if self.tensorboard:
             self.tensorboard.on_train_end(logs)
 
-    def _begin(self):
-        _clear(self.path)
-        write_json(self.path / CONFIG, self.config)
+    def _write(self):
+        if not self.rows:
+            return
+        files.write_json(self.path / CONFIG, self.config)
+        with files.replaced(self.path / HISTORY) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.rows[0])
+            writer.writeheader()
+            writer.writerows(self.rows)
 
     def _open_logs(self):
         self.tensorboard = keras.callbacks.TensorBoard(self.path / LOGS, write_graph=False)
@@ -83,36 +90,14 @@ def check_free(path, overwrite=False):
         FileExistsError: If there is an earlier run and `overwrite` is false, or there is something else.
     """
     path = pathlib.Path(path)
-    if not path.is_dir() or not any(path.iterdir()) or (path / BACKUP).is_dir():
+    if not path.is_dir() or not any(path.iterdir()):
         return
-    if not (path / CONFIG).is_file():
+    is_run, is_interrupted = (path / CONFIG).is_file(), (path / BACKUP).is_dir()
+    has_parts = any(os.path.lexists(path / part) for part in PARTS)
+    if not is_run and (has_parts or not is_interrupted):
         raise FileExistsError(f"A run directory must be new, empty, or an earlier run. Received: '{path}'")
-    if not overwrite:
+    if not is_interrupted and not overwrite:
         raise FileExistsError(f"'{path}' must not hold a run, unless --overwrite allows to replace it.")
-
-
-@contextlib.contextmanager
-def reserved(path):
-    """Make a directory, see that it can be written, and remove it at the end if it is empty.
-
-    Args:
-        path: Directory, which may exist.
-
-    Yields:
-        The directory as `pathlib.Path`.
-
-    Raises:
-        OSError: If there is no writing to the directory.
-    """
-    path = pathlib.Path(path)
-    made = [part for part in (path, *path.parents) if not part.exists()]
-    try:
-        _probe(path)
-        yield path
-    finally:
-        with contextlib.suppress(OSError):
-            for part in made:
-                part.rmdir()
 
 
 def save_model(model, path):
@@ -122,40 +107,52 @@ def save_model(model, path):
         model: `keras.Model`.
         path: Run directory.
     """
-    with tempfile.TemporaryDirectory(dir=path, prefix=".saving-") as staging:
-        partial = pathlib.Path(staging, MODEL)
+    (path / SUMS).unlink(missing_ok=True)  # of the model that is replaced, where a run ended before
+    with files.replaced(path / MODEL) as partial:
         model.save(partial)
-        partial.replace(path / MODEL)
 
 
-def load(path, keys=()):
+def finish(path, metrics):
+    """Write what was measured, and the checksums by which `load` tells that the files are those of this run.
+
+    Args:
+        path: Run directory, with a model.
+        metrics: Dictionary with what was measured on the splits `"validation"` and `"test"`.
+    """
+    files.write_json(path / METRICS, metrics)
+    with files.replaced(path / SUMS) as partial:  # in the form of the program `sha256sum`
+        partial.write_text("".join(f"{_sum_line(path / part)}\n" for part in SUMMED))
+
+
+def load(path, kinds=None):
     """Load a complete run.
 
     Args:
         path: Run directory.
-        keys: What the dictionary must have at least. Defaults to nothing.
+        kinds: Dictionary from names to the `files.Kind` of what was chosen. Defaults to no demands.
 
     Returns:
         Tuple of the dictionary of what was chosen and the `keras.Model`.
 
     Raises:
         FileNotFoundError: If there is no run, or its training did not finish.
-        ValueError: If its files cannot be read.
+        ValueError: If its files are not those that training wrote, or cannot be read. Runs of earlier
+            versions have no checksums.
     """
     path = pathlib.Path(path)
     for part in (CONFIG, MODEL):
         if not (path / part).is_file():
             raise FileNotFoundError(f"'{path}' must hold a finished run. There is no file '{path / part}'.")
-    config = json.loads((path / CONFIG).read_text())
-    if not set(keys) <= set(config):
-        raise ValueError(f"'{path / CONFIG}' must have {', '.join(keys)}. Received: {', '.join(config)}")
-    return config, keras.saving.load_model(path / MODEL, compile=False)
+    if os.path.lexists(path / SUMS):
+        _check_sums(path)
+    config = files.read_json(path / CONFIG, kinds, REMEDY)
+    return config, files.load_model(path / MODEL, REMEDY)
 
 
-def write_json(path, values):
-    """Write a dictionary so that people can read it; NaN and infinity, which JSON has not, become `null`."""
-    valid = keras.tree.map_structure(_finite, values, none_is_leaf=True)
-    pathlib.Path(path).write_text(json.dumps(valid, indent=2, allow_nan=False) + "\n")
+def read_metrics(path):
+    """Return what was measured on the test split of a run, or an empty dictionary if nothing was."""
+    metrics = pathlib.Path(path, METRICS)
+    return files.read_json(metrics, MEASURED, REMEDY)["test"] if os.path.lexists(metrics) else {}
 
 
 def versions():
@@ -167,22 +164,35 @@ def versions():
     return found
 
 
-def _finite(value):
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _probe(path):
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        raise OSError(f"'{path}' must be a directory that can be written ({error.strerror}).") from error
-
-
 def _clear(path):
     """Remove a run, and nothing else that may be in its directory."""
-    for part in PARTS:
-        if (path / part).is_dir():
+    for part in reversed(PARTS):  # the one that makes it a run comes last
+        if (path / part).is_dir() and not (path / part).is_symlink():
             shutil.rmtree(path / part)
         else:
             (path / part).unlink(missing_ok=True)
+
+
+def _check_sums(path):
+    """Raise a `ValueError` unless the files of a run are those of which training wrote the checksums."""
+    sums = path / SUMS
+    text = files.check_file(sums).read_bytes().decode(errors="replace")
+    changed = [
+        part
+        for part in SUMMED
+        if not (path / part).is_file() or _sum_line(path / part) not in text.split("\n")
+    ]
+    if changed or not text.endswith("\n"):
+        names = ", ".join(changed or [SUMS])
+        raise ValueError(
+            f"{names} in '{path}' must be what training wrote, with the SHA-256 in '{sums}'. {REMEDY} "
+            f"If you changed it on purpose, remove '{sums}'."
+        )
+
+
+def _sum_line(path):
+    return f"{files.sha256(path)}  {path.name}"
+
+
+def _is_object_of_numbers(values):
+    return isinstance(values, dict) and all(x is None or type(x) in (int, float) for x in values.values())

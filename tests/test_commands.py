@@ -9,8 +9,15 @@ import pytest
 import tensorflow as tf
 
 from mtl_zoo import cli, commands, datasets, encoders, exporting, run
+from mtl_zoo.files import write_json
 from mtl_zoo.task import Task
 
+CONFIG = {
+    **{"dataset": "tiny", "architecture": "hard_sharing", "balancer": "equal", "aggregator": "none"},
+    **{"tasks": None, "space": "shared", "epochs": 1, "batch_size": 4, "accumulate": 1, "learning_rate": 0.1},
+    **{"seed": 0, "strategy": "none", "precision": "float32", "jit_compile": False, "non_finite": "skip"},
+    **{"data_dir": None, "manual_dir": None},
+}
 TASKS = (Task.classification("kind", 3), Task.regression("size"))
 
 
@@ -212,8 +219,7 @@ def test_diverged_training_fails(run_dir, capsys):
 
 def test_task_that_no_output_matches(run_dir, capsys):
     run_dir.mkdir(parents=True)
-    config = dict.fromkeys(commands.RECIPE) | {"dataset": "tiny"}
-    run.write_json(run_dir / run.CONFIG, config)
+    write_json(run_dir / run.CONFIG, CONFIG)
     x = keras.Input((4,))
     keras.Model(x, {"other": keras.layers.Dense(1)(x)}).save(run_dir / run.MODEL)
     assert cli.main(["evaluate", f"--run_dir={run_dir}"]) == 1

@@ -1,40 +1,10 @@
-import contextlib
 import json
 
 import keras
 import numpy as np
 import pytest
 
-from mtl_zoo import run
-
-
-def test_reserved_directory_stays_if_it_is_used(tmp_path):
-    with run.reserved(tmp_path / "a" / "b") as path:
-        (path / "file").touch()
-    assert (tmp_path / "a" / "b" / "file").exists()
-
-
-def test_reserved_directory_goes_if_it_is_not_used(tmp_path):
-    (tmp_path / "mine").mkdir()
-    with contextlib.suppress(ZeroDivisionError), run.reserved(tmp_path / "mine" / "a" / "b") as path:
-        assert path.is_dir()
-        raise ZeroDivisionError
-    assert not any((tmp_path / "mine").iterdir())
-
-
-def test_reserved_directory_that_existed_stays(tmp_path):
-    with run.reserved(tmp_path):
-        pass
-    assert tmp_path.is_dir()
-
-
-@pytest.mark.parametrize("path", ["file", "file/run"])
-def test_directory_that_cannot_be_written(tmp_path, path):
-    (tmp_path / "file").touch()
-    message = rf"'{tmp_path}/{path}' must be a directory that can be written \("
-    with pytest.raises(OSError, match=message), run.reserved(tmp_path / path):
-        pass
-    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+from mtl_zoo import files, run
 
 
 def test_free_directories(tmp_path):
@@ -79,11 +49,11 @@ def test_record_begins_after_the_first_epoch(tmp_path):
 def test_saved_run_loads(tmp_path):
     x = keras.Input((2,))
     model = keras.Model(x, {"y": keras.layers.Dense(1)(x)})
-    run.write_json(tmp_path / run.CONFIG, {"seed": 1})
+    files.write_json(tmp_path / run.CONFIG, {"seed": 1})
     run.save_model(model, tmp_path)
-    config, loaded = run.load(tmp_path, ["seed"])
+    config, loaded = run.load(tmp_path, {"seed": files.COUNT})
     assert config == {"seed": 1}
-    assert {path.name for path in tmp_path.iterdir()} == {run.CONFIG, run.MODEL}
+    assert {path.name for path in tmp_path.iterdir()} == {run.CONFIG, run.MODEL}  # as of an earlier version
     np.testing.assert_array_equal(loaded(np.ones((1, 2)))["y"], model(np.ones((1, 2)))["y"])
 
 
@@ -96,11 +66,4 @@ def test_what_is_no_run_is_refused(tmp_path, config, error):
     if config is not None:
         (tmp_path / run.CONFIG).write_text(config)
     with pytest.raises(error):
-        run.load(tmp_path, ["a"])
-
-
-def test_what_json_has_not_becomes_null(tmp_path):
-    values = {"test": {"loss": 0.5, "auc": float("nan")}, "list": [np.inf, None]}
-    run.write_json(tmp_path / "metrics.json", values)
-    found = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
-    assert found == {"test": {"loss": 0.5, "auc": None}, "list": [None, None]}
+        run.load(tmp_path, {"a": files.TEXT})

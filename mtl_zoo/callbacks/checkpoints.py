@@ -1,15 +1,17 @@
 """Checkpoint files: there whole or not at all, and checked when they are read."""
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
+import re
 import warnings
 
 import numpy as np
 
-PATTERN = "checkpoint-*.npz"
+from mtl_zoo.files import UNREADABLE, check_object, first_line, sha256
+
+NAME = re.compile(r"checkpoint-(\d{6,})-([0-9a-f]{64})\.npz")
 PARTIAL = "partial.npz"
 ARRAY = {"array", "dtype"}
 
@@ -37,8 +39,8 @@ def write(directory, state, previous=None):
     partial = directory / PARTIAL
     try:
         _write(partial, state)
-        number = 1 + max((int(path.name.split("-")[1]) for path in directory.glob(PATTERN)), default=0)
-        path = partial.rename(directory / f"checkpoint-{number:06d}-{_digest(partial)}.npz")
+        number = 1 + max(map(_number, _all(directory)), default=0)
+        path = partial.rename(directory / f"checkpoint-{number:06d}-{sha256(partial)}.npz")
     except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -49,24 +51,28 @@ def write(directory, state, previous=None):
             ) from error
         raise
     _flush_directory(directory)
-    for other in directory.glob(PATTERN):
+    for other in _all(directory):
         if other not in (path, previous):
-            other.unlink()
+            _remove(other)
     return path
 
 
-def read(directory):
+def read(directory, kinds=None):
     """Read the newest checkpoint that is intact, with a warning for each damaged one before it.
 
     Args:
         directory: Directory, which may be missing.
+        kinds: Dictionary from keys of the state to the `files.Kind` of their values. Defaults to no demands.
 
     Returns:
         Tuple of path and state, or `None` if there is no intact checkpoint. Tuples have become lists.
+
+    Raises:
+        ValueError: If it is intact, but no checkpoint.
     """
-    for path in sorted(pathlib.Path(directory).glob(PATTERN), reverse=True):
-        if _digest(path) == path.stem.split("-")[2]:
-            return path, _read(path)
+    for path in reversed(_all(directory)):
+        if path.is_file() and sha256(path) == NAME.fullmatch(path.name)[2]:
+            return path, _read(path, kinds)
         warnings.warn(
             f"Checkpoint '{path}' is damaged (its SHA-256 is not that of its name) and is left out. An older "
             "one takes its place; without one, training starts from the beginning.",
@@ -78,8 +84,8 @@ def read(directory):
 def clear(directory):
     """Remove all checkpoints, the newest last, and the directory if nothing else is in it."""
     directory = pathlib.Path(directory)
-    for path in (directory / PARTIAL, *sorted(directory.glob(PATTERN))):
-        path.unlink(missing_ok=True)
+    for path in (directory / PARTIAL, *_all(directory)):
+        _remove(path)
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
 
@@ -106,21 +112,38 @@ def _write(path, state):
         os.fsync(file.fileno())
 
 
-def _read(path):
-    with np.load(path, allow_pickle=False) as file:
+def _read(path, kinds):
+    try:
+        with np.load(path, allow_pickle=False) as file:
 
-        def restore(value):
-            if value.keys() != ARRAY:
-                return value
-            array = file[f"arr_{value['array']}"]
-            return array.view(value["dtype"]) if array.dtype.kind == "V" else array  # as bfloat16
+            def restore(value):
+                if value.keys() != ARRAY:
+                    return value
+                array = file[f"arr_{value['array']}"]
+                return array.view(value["dtype"]) if array.dtype.kind == "V" else array  # as bfloat16
 
-        return json.loads(file["state"].tobytes(), object_hook=restore)
+            state = json.loads(file["state"].tobytes(), object_hook=restore)
+        return check_object(path, state, kinds)
+    except UNREADABLE as error:
+        raise ValueError(
+            f"'{path}' must be a checkpoint of this library; remove it to go on without. "
+            f"Received: {first_line(error)}"
+        ) from error
 
 
-def _digest(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _all(directory):
+    """Return the paths of all checkpoints, damaged ones included, the oldest first."""
+    found = [path for path in pathlib.Path(directory).glob("checkpoint-*") if NAME.fullmatch(path.name)]
+    return sorted(found, key=_number)
+
+
+def _number(path):
+    return int(NAME.fullmatch(path.name)[1])
+
+
+def _remove(path):
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
 
 
 def _flush_directory(directory):

@@ -5,8 +5,9 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 
-from mtl_zoo import run
+from mtl_zoo import files
 from mtl_zoo.callbacks import _position, checkpoints
 from mtl_zoo.callbacks.stop import Stop
 
@@ -15,6 +16,13 @@ RESUMED_ATTRIBUTES = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
     keras.callbacks.ModelCheckpoint: ("best", "_batches_seen_since_last_saving", "_last_batch_seen"),
+}
+
+STATE = {
+    **dict.fromkeys(("epoch", "batch", "first_epoch"), files.COUNT),
+    "recipe": files.Kind("an object or null", lambda x: x is None or isinstance(x, dict)),
+    "variables": files.Kind("a list of arrays", lambda x: files.is_list(x, np.ndarray)),
+    "callbacks": files.Kind("pairs of name and attributes", lambda x: _are_pairs(x)),
 }
 
 
@@ -92,7 +100,7 @@ class Resume(keras.callbacks.Callback):
 
     def clear_other(self):
         """Remove the checkpoints if they are those of another recipe."""
-        found = checkpoints.read(self.directory)
+        found = checkpoints.read(self.directory, STATE)
         if found and self._changes(found[1]):
             self.clear()
 
@@ -109,7 +117,7 @@ class Resume(keras.callbacks.Callback):
         callbacks.remove(self)
         self._callbacks = list(callbacks)
         callbacks.insert(0, self)
-        with run.reserved(self.directory), Stop() as self._stop:
+        with files.reserved(self.directory), Stop() as self._stop:
             try:
                 yield
             finally:
@@ -127,7 +135,7 @@ class Resume(keras.callbacks.Callback):
         data = self.model.epoch_iterator()
         _position.check_repeatable(data)
         self._first_epoch, self._unsaved = None, 0
-        self._newest, self._interrupted = checkpoints.read(self.directory) or (None, None)
+        self._newest, self._interrupted = checkpoints.read(self.directory, STATE) or (None, None)
         if self._interrupted is not None:
             changes = self._changes(self._interrupted)
             if changes:
@@ -211,9 +219,9 @@ class Resume(keras.callbacks.Callback):
             raise self._other(f"variables of the shapes {saved}", shapes)
         for variable, value in zip(variables, state["variables"], strict=True):
             variable.assign(value)
-        for (callback, _), (_, values) in zip(callbacks, state["callbacks"], strict=True):
-            for name, value in values.items():
-                setattr(callback, name, value)
+        for (callback, names), (_, values) in zip(callbacks, state["callbacks"], strict=True):
+            for name in values.keys() & set(names):
+                setattr(callback, name, values[name])
 
     def _variables(self):
         metrics = [variable for metric in self.model.metrics for variable in metric.variables]
@@ -251,3 +259,7 @@ class Resume(keras.callbacks.Callback):
 
     def _is_chief(self):
         return self.model.distribute_strategy.extended.should_checkpoint
+
+
+def _are_pairs(x):
+    return files.is_list(x, list) and all(list(map(type, pair)) == [str, dict] for pair in x)

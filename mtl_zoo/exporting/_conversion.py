@@ -3,10 +3,11 @@
 import pathlib
 
 from mtl_zoo.exporting import faults, signatures
-from mtl_zoo.exporting.files import check_absent, staged
+from mtl_zoo.exporting.files import check_absent, staged, writing
 from mtl_zoo.exporting.model_card import card_path, model_card, write_card
 from mtl_zoo.exporting.precision import computing_in_float32
 from mtl_zoo.exporting.saved_model import resources
+from mtl_zoo.files import first_line
 
 
 def check_path(path, suffix):
@@ -59,7 +60,7 @@ def unconvertible(target, kinds, traced, model, error=None):
         for name, kind in faults.operations(traced)
         if kind in kinds
     }
-    text = "; ".join(sorted(found)) or ", ".join(sorted(kinds)) or faults.first_line(error)
+    text = "; ".join(sorted(found)) or ", ".join(sorted(kinds)) or first_line(error)
     return ValueError(f"Every operation of the model must be one that {target} has. Received: {text}")
 
 
@@ -77,7 +78,7 @@ def write(path, content, model, tasks, information):
     card = model_card(part, tasks, information=information)
     outputs = {name: task["output"] for name, task in card["tasks"].items()}
     card["signatures"] = {signatures.DEFAULT: {"inputs": card["inputs"], "outputs": outputs}}
-    with staged(card_path(path)) as card_file, staged(path) as file:
+    with writing(path), staged(card_path(path)) as card_file, staged(path) as file:
         file.write_bytes(content)
         write_card(file, card)
         card_path(file).rename(card_file)

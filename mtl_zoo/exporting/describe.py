@@ -3,9 +3,11 @@
 import pathlib
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mtl_zoo.exporting.model_card import read_card
+from mtl_zoo.files import check_file
 
 
 def describe(path):
@@ -35,9 +37,13 @@ def read_signatures(path):
 
     Raises:
         FileNotFoundError: If there is no SavedModel.
+        ValueError: If it cannot be read.
     """
-    text = pathlib.Path(path, "saved_model.pb").read_bytes()
-    (graph,) = saved_model_pb2.SavedModel.FromString(text).meta_graphs
+    file = check_file(pathlib.Path(path, "saved_model.pb"))
+    try:
+        (graph,) = saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs
+    except (DecodeError, ValueError) as error:
+        raise ValueError(f"'{file}' must be that of a SavedModel with one graph. Export again.") from error
     return {
         name: {"inputs": _tensors(definition.inputs), "outputs": _tensors(definition.outputs)}
         for name, definition in sorted(graph.signature_def.items())

@@ -5,6 +5,8 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from mtl_zoo.files import first_line
+
 PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
@@ -84,8 +86,3 @@ def _fault(layer, reason):
     return ValueError(
         f"Every layer must be one that TensorFlow can export. Received: layer {layer}: {reason}"
     )
-
-
-def first_line(error):
-    """Return the first line of an error that is not empty."""
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, write
+from mtl_zoo.exporting.files import writing
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.signatures import DEFAULT
 from mtl_zoo.validation import check_tasks
@@ -85,7 +86,8 @@ def _convert(model, tasks, precision, examples):
     owner.others_of_model = [part for part in owner.others_of_model if not _is_from_int_to_int(part)]
     traced = function.get_concrete_function()
     with tempfile.TemporaryDirectory() as directory:
-        tf.saved_model.save(owner, directory, {DEFAULT: traced})
+        with writing(directory):
+            tf.saved_model.save(owner, directory, {DEFAULT: traced})
         converter = tf.lite.TFLiteConverter.from_saved_model(directory, signature_keys=[DEFAULT])
         _set_precision(converter, precision, examples)
         try:

@@ -2,12 +2,21 @@
 
 import hashlib
 import json
+import os
 import pathlib
 
+from mtl_zoo import files
 from mtl_zoo.exporting.classes import num_classes
 from mtl_zoo.run import versions
 
 CARD = "model_card.json"
+OWN_SUM = "sha256_of_card"
+KINDS = {
+    "sha256": files.Kind("an object of strings", lambda x: _is_object(x, str)),
+    "run_dir": files.TEXT_OR_NULL,
+    "signatures": files.Kind("an object of signatures", lambda x: x is None or _are_signatures(x)),
+}
+REMEDY = "Export again."
 
 
 def model_card(model, tasks, class_names=None, information=None):
@@ -43,14 +52,14 @@ def model_card(model, tasks, class_names=None, information=None):
 
 
 def write_card(artefact, card):
-    """Write the card of an artefact, with the SHA-256 of every file of it.
+    """Write the card of an artefact, with the SHA-256 of every file of it, and one of all that it says.
 
     Args:
         artefact: Directory, in which the card is `model_card.json`; or a file, beside which it lies.
         card: Dictionary from `model_card`.
     """
-    text = json.dumps(card | {"sha256": checksums(artefact)}, indent=2)
-    card_path(artefact).write_text(text + "\n")
+    card = card | {"sha256": checksums(artefact)}
+    card_path(artefact).write_text(_text(card | {OWN_SUM: _sum_of(card)}))
 
 
 def read_card(artefact):
@@ -58,11 +67,35 @@ def read_card(artefact):
 
     Raises:
         FileNotFoundError: If there is no artefact.
+        ValueError: If the card cannot be read, or is not the one that was written.
     """
     if not pathlib.Path(artefact).exists():
         raise FileNotFoundError(f"There must be an exported model at '{artefact}'.")
     path = card_path(artefact)
-    return json.loads(path.read_text()) if path.is_file() else {}
+    if not os.path.lexists(path):
+        return {}
+    card = files.read_json(path, KINDS, REMEDY)
+    own = card.pop(OWN_SUM, None)  # cards of earlier versions have none
+    if own is not None and path.read_text("utf-8") != _text(card | {OWN_SUM: _sum_of(card)}):
+        raise ValueError(f"'{path}' must be as it was written, with the SHA-256 in it. {REMEDY}")
+    return card
+
+
+def check_files(artefact):
+    """Raise an error unless the files of an artefact are those that its card lists, if it has one.
+
+    Raises:
+        FileNotFoundError: If there is no artefact.
+        ValueError: If files were changed, added or lost.
+    """
+    card, found = read_card(artefact), checksums(artefact)
+    wanted = card.get("sha256", found)
+    changed = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    if changed:
+        raise ValueError(
+            f"The files of '{artefact}' must be those that were exported. {REMEDY} "
+            f"Received changes of {', '.join(changed)}"
+        )
 
 
 def card_path(artefact):
@@ -72,13 +105,17 @@ def card_path(artefact):
 
 
 def checksums(artefact):
-    """Return the SHA-256 of a file, or of every file in a directory but the card and `assets.extra`."""
+    """Return the SHA-256 of a file, or of every file in a directory but the card and `assets.extra`.
+
+    Raises:
+        FileNotFoundError: If there is something that is neither a file nor a directory.
+    """
     artefact = pathlib.Path(artefact)
-    if artefact.is_file():
-        return {artefact.name: _sha256(artefact)}
-    names = {path.relative_to(artefact).as_posix(): path for path in artefact.rglob("*") if path.is_file()}
+    if not artefact.is_dir():
+        return {artefact.name: files.sha256(artefact)}
+    names = {path.relative_to(artefact).as_posix(): path for path in artefact.rglob("*") if not path.is_dir()}
     return {
-        name: _sha256(path)
+        name: files.sha256(path)
         for name, path in sorted(names.items())
         if name != CARD and not name.startswith("assets.extra/")
     }
@@ -105,6 +142,25 @@ def _tensor(x):
     return {"shape": [None, *x.shape[1:]], "dtype": x.dtype}
 
 
-def _sha256(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _text(card):
+    return json.dumps(card, indent=2) + "\n"
+
+
+def _sum_of(card):
+    return hashlib.sha256(_text(card).encode()).hexdigest()
+
+
+def _is_object(x, kind):
+    return isinstance(x, dict) and all(isinstance(value, kind) for value in x.values())
+
+
+def _are_signatures(x):
+    """Return whether `x` tells inputs and outputs of every signature, each with type and shape."""
+    if not _is_object(x, dict):
+        return False
+    sides = [signature.get(side) for signature in x.values() for side in ("inputs", "outputs")]
+    return all(_is_object(side, dict) and all(map(_is_tensor, side.values())) for side in sides)
+
+
+def _is_tensor(x):
+    return {"dtype", "shape"} <= set(x) and isinstance(x["dtype"], str)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mtl_zoo.exporting import classes, faults, raw_inputs, signatures
 from mtl_zoo.exporting.compilable import check_compilable
 from mtl_zoo.exporting.describe import read_signatures
-from mtl_zoo.exporting.files import check_absent, staged
+from mtl_zoo.exporting.files import check_absent, staged, writing
 from mtl_zoo.exporting.model_card import model_card, write_card
 from mtl_zoo.exporting.precision import computing_in_bfloat16
 from mtl_zoo.exporting.serving import write_warmup
@@ -90,7 +90,8 @@ def saved_model(
     card = model_card(part, tasks, class_names, information)
     with tempfile.TemporaryDirectory() as assets, computing_in_bfloat16(part, bfloat16):
         module = resources(part)
-        module.name_tables = classes.name_tables(class_names, assets)
+        with writing(assets):
+            module.name_tables = classes.name_tables(class_names, assets)
         answer = _answer(class_names, module.name_tables)
         found = _signatures(part, tasks, answer, image_bytes, example)
         module.preprocessing = _preprocessing(part, image_bytes, example, assets)
@@ -203,7 +204,7 @@ def _is_fixed(feature):
 
 
 def _write(module, traced, card, path, warmup):
-    with staged(path) as partial:
+    with writing(path), staged(path) as partial:
         tf.saved_model.save(module, str(partial), traced)
         if warmup is not None:
             write_warmup(partial, warmup)

@@ -1,7 +1,5 @@
 """Warm-up requests for TensorFlow Serving."""
 
-import json
-import os
 import pathlib
 import re
 
@@ -10,7 +8,10 @@ import tensorflow as tf
 
 from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.exporting.describe import read_signatures
+from mtl_zoo.exporting.files import writing
+from mtl_zoo.exporting.model_card import check_files
 from mtl_zoo.exporting.raw_inputs import EXAMPLES, IMAGE_BYTES, PREPROCESSING
+from mtl_zoo.files import read_json, replaced
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 
@@ -47,15 +48,14 @@ def write_warmup(path, inputs):
         [SavedModel Warmup](https://www.tensorflow.org/tfx/serving/saved_model_warmup)
     """
     check_installed("tensorflow_serving.apis", "Warm-up requests need")
+    check_files(path)
     loaded = tf.saved_model.load(str(path))
     logs = _logs(loaded.signatures, _inputs_of(path), _given(path, inputs))
     file = pathlib.Path(path, WARMUP)
     file.parent.mkdir(exist_ok=True)
-    partial = file.with_name(f".{file.name}")
-    with tf.io.TFRecordWriter(str(partial)) as writer:
+    with writing(file), replaced(file) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         for log in logs:
             writer.write(log.SerializeToString())
-    os.replace(partial, file)
 
 
 def replay_warmup(path):
@@ -84,6 +84,7 @@ def replay_warmup(path):
     file = pathlib.Path(path, WARMUP)
     if not file.is_file():
         raise FileNotFoundError(f"There must be warm-up requests at '{file}'.")
+    check_files(path)
     loaded = tf.saved_model.load(str(path))
     try:
         records = [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
@@ -106,7 +107,7 @@ def _given(path, inputs):
             f"`inputs` must hold arrays of one batch size, at least one example. Received: {lengths}"
         )
     file = pathlib.Path(path, "assets", PREPROCESSING)
-    preprocessing = json.loads(file.read_text()) if file.is_file() else {}
+    preprocessing = read_json(file) if file.is_file() else {}
     image, examples = preprocessing.get("image_bytes"), preprocessing.get("example")
     if image and IMAGE_BYTES not in arrays:
         arrays[IMAGE_BYTES] = _encoded(_found(arrays, image["input"]), image)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from mtl_zoo import cli, commands, datasets, encoders, exporting
+from mtl_zoo import cli, commands, datasets, encoders, exporting, recipe
 from mtl_zoo.architectures import hard_sharing
 from mtl_zoo.exporting.litert import PRECISIONS
 from mtl_zoo.task import Task
@@ -184,7 +184,7 @@ def test_script_with_examples_and_its_mistakes(tmp_path):
 def test_command_calibrates_on_training_data_and_refuses_flags_of_other_formats(
     tmp_path, monkeypatch, capsys
 ):
-    config = dict.fromkeys(commands.RECIPE) | {"dataset": "multi_digits", "batch_size": 32, "seed": 0}
+    config = dict.fromkeys(recipe.KINDS) | {"dataset": "multi_digits", "batch_size": 32, "seed": 0}
     splits = []
     monkeypatch.setattr(commands.run, "load", lambda *_: (config, digits_model()))
     monkeypatch.setattr(commands, "_load", lambda config, split: splits.append(split) or digits_data())
