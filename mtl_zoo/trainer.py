@@ -6,7 +6,7 @@ import weakref
 import keras
 import tensorflow as tf
 
-from mtl_zoo import distribution, gradients, representation
+from mtl_zoo import arguments, distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
@@ -92,11 +92,13 @@ class Trainer(keras.Model):
     ):
         super().__init__(**kwargs)
         check_tasks(model, tasks)
-        _check_option("non_finite", non_finite, NON_FINITE)
-        if accumulate < 1:
-            raise ValueError(f"`accumulate` must be at least 1. Received: accumulate={accumulate}")
-        _check_type("balancer", balancer, Balancer)
-        _check_type("aggregator", aggregator, Aggregator)
+        arguments.option("non_finite", non_finite, NON_FINITE)
+        arguments.option("space", space, SPACES)
+        accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
+        if balancer is not None:
+            arguments.instance("balancer", balancer, Balancer)
+        if aggregator is not None:
+            arguments.instance("aggregator", aggregator, Aggregator)
         self.model = model
         self.tasks = tuple(tasks)
         self.balancer = balancer
@@ -122,6 +124,12 @@ class Trainer(keras.Model):
             steps_per_execution: Number of steps in one call of the compiled function. Defaults to 1.
             jit_compile: Whether to compile the step with XLA. Defaults to `"auto"`: on accelerators only.
         """
+        run_eagerly = arguments.flag("run_eagerly", run_eagerly)
+        steps_per_execution = arguments.integer(
+            "steps_per_execution", steps_per_execution, 1, arguments.BATCHES
+        )
+        if jit_compile != "auto":
+            jit_compile = arguments.flag("jit_compile", jit_compile)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -307,7 +315,6 @@ class Trainer(keras.Model):
 
     def _split(self):
         """Return trunk and heads if an aggregator works on the representation between them."""
-        _check_option("space", self.space, SPACES)
         if self.aggregator is None or self.space == "shared":
             return ()
         if self.aggregator.state_per_parameter:
@@ -425,13 +432,3 @@ def _make_metrics(task):
     for metric in metrics:
         metric.name = f"{task.name}_{metric.name}"
     return metrics
-
-
-def _check_option(name, value, options):
-    if value not in options:
-        raise ValueError(f"`{name}` must be one of {options}. Received: {name}={value!r}")
-
-
-def _check_type(name, value, expected):
-    if value is not None and not isinstance(value, expected):
-        raise TypeError(f"`{name}` must be an instance of `{expected.__name__}`. Received: {name}={value!r}")

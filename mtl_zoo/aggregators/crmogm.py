@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
 
 
@@ -38,15 +38,8 @@ class CRMOGM(GramianAggregator):
 
     def __init__(self, aggregator, decay=0.9, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(aggregator, GramianAggregator):
-            raise TypeError(
-                "`aggregator` must be an instance of `GramianAggregator`. "
-                f"Received: aggregator={aggregator!r}"
-            )
-        if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be at least 0 and below 1. Received: decay={decay}")
-        self.aggregator = aggregator
-        self.decay = decay
+        self.aggregator = arguments.instance("aggregator", aggregator, GramianAggregator)
+        self.decay = arguments.number("decay", decay, least=0, below=1)
 
     def build(self, jacobian_shape):
         size = num_tasks(jacobian_shape)

@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo import solvers
+from mtl_zoo import arguments, solvers
 from mtl_zoo.aggregators.base import GramianAggregator
 
 
@@ -35,9 +35,7 @@ class FairGrad(GramianAggregator):
 
     def __init__(self, alpha=1.0, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < alpha < float("inf"):
-            raise ValueError(f"`alpha` must be positive. Received: alpha={alpha}")
-        self.alpha = alpha
+        self.alpha = arguments.number("alpha", alpha, above=0)
 
     def compute_weights(self, gramian, losses, present):
         return solvers.bargain(gramian, self.alpha, present)

@@ -2,6 +2,7 @@
 
 import re
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import table
 from mtl_zoo.encoders.tabular import tabular, tabular_inputs
 
@@ -61,6 +62,7 @@ class CSVFile:
     """
 
     def __init__(self, path, tasks, classes=None, ignore=(), split_column=None, split_seed=0):
+        _check(path, tasks, classes, ignore, split_column, split_seed)
         self.TASKS = tuple(tasks)
         rows = table.Table(path)
         labels = table.read_labels(rows, self.TASKS, classes)
@@ -103,6 +105,12 @@ class CSVFile:
         `mz.encoders.tabular(data.load("train", 4096), 128)`.
         """
         return tabular(self._parts["train"]["inputs"], 64, 32)
+
+
+def _check(path, tasks, classes, ignore, split_column, split_seed):
+    table.check_arguments(tasks, classes, split_column, split_seed)
+    arguments.path("path", path)
+    arguments.texts("ignore", ignore)
 
 
 def _feature_columns(rows, tasks, ignore, split_column):

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.validation import check_names
 
@@ -50,7 +51,7 @@ class Table:
     """
 
     def __init__(self, path):
-        self.path = path
+        self.path = arguments.path("path", path)
         self.rows, self.bad = [], {}
         records = _records(path)
         header = self._header(records)
@@ -137,6 +138,16 @@ class Table:
             else:
                 self.rows.append(lines[0])
                 yield cells
+
+
+def check_arguments(tasks, classes, split_column, split_seed):
+    """Raise a `ValueError` unless arguments that all tables share are of the right kind."""
+    check_names(tasks)
+    for name, words in arguments.mapping("classes", classes).items():
+        arguments.texts(f"classes[{name!r}]", words)
+    if split_column is not None:
+        arguments.text("split_column", split_column)
+    split_seed = arguments.integer("split_seed", split_seed, 0, arguments.SEED)
 
 
 def read_labels(table, tasks, classes=None):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.mlp import mlp
 
 DTYPES = {
@@ -55,9 +56,11 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0):
         `jit_compile=True` after a warning. A table of numbers alone compiles. Keras' `fit` takes strings from
         a `tf.data.Dataset`, not from NumPy arrays.
     """
+    embedding_dim = arguments.integer("embedding_dim", embedding_dim, 1, arguments.UNITS)
+    dense = mlp(*units, activation=activation, dropout=dropout)
     columns = _adapt(data)
     first = functools.partial(_stage, columns=columns, embedding_dim=embedding_dim)
-    return [first, *mlp(*units, activation=activation, dropout=dropout)]
+    return [first, *dense]
 
 
 def tabular_inputs(data):

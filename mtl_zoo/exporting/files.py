@@ -5,10 +5,12 @@ import os
 import pathlib
 import tempfile
 
+from mtl_zoo import arguments
+
 
 def check_absent(path):
     """Raise a `FileExistsError` if there is anything at `path`."""
-    if os.path.lexists(path):
+    if os.path.lexists(arguments.path("path", path)):
         raise FileExistsError(f"`path` must not exist: no export is overwritten. Received: path='{path}'")
 
 

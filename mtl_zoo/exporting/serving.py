@@ -8,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.exporting.describe import read_signatures
 from mtl_zoo.exporting.raw_inputs import EXAMPLES, IMAGE_BYTES, PREPROCESSING
@@ -47,7 +48,8 @@ def write_warmup(path, inputs):
         [SavedModel Warmup](https://www.tensorflow.org/tfx/serving/saved_model_warmup)
     """
     check_installed("tensorflow_serving.apis", "Warm-up requests need")
-    loaded = tf.saved_model.load(str(path))
+    loaded = tf.saved_model.load(str(arguments.path("path", path)))
+    arguments.mapping("inputs", inputs)
     logs = _logs(loaded.signatures, _inputs_of(path), _given(path, inputs))
     file = pathlib.Path(path, WARMUP)
     file.parent.mkdir(exist_ok=True)
