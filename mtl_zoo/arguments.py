@@ -71,8 +71,7 @@ def integer(name, value, least=None, most=2**31 - 1):
     Traceback (most recent call last):
     ValueError: `steps` must be an integer of at least 1. Received: steps=1000.0
     """
-    is_integer = isinstance(value, kinds.Integral) and not isinstance(value, bool)
-    if not is_integer or (least is not None and value < least):
+    if not _is_integer(value) or (least is not None and value < least):
         wanted = "an integer" if least is None else f"an integer of at least {least}"
         raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value!r}")
     if value > most:
@@ -170,14 +169,10 @@ def mapping(name, value):
 
 def size(name, value):
     """Return a pair of a height and a width in pixels as a tuple."""
-    if not _is_sequence(value) or len(value) != 2:
+    is_pair = _is_sequence(value) and len(value) == 2
+    if not is_pair or not all(_is_integer(side) and side > 0 for side in value):
         raise ValueError(f"`{name}` must be a pair of a height and a width. Received: {name}={value!r}")
-    try:
-        return integers(name, value, 1, SIDE)
-    except ValueError as error:
-        raise ValueError(
-            f"`{name}` must be a pair of a height and a width from 1 to {SIDE:,}. Received: {name}={value!r}"
-        ) from error
+    return integers(name, value, 1, SIDE)
 
 
 def function(name, value):
@@ -211,6 +206,10 @@ def instance(name, value, expected):
     if not isinstance(value, expected):
         raise TypeError(f"`{name}` must be an instance of `{expected.__name__}`. Received: {name}={value!r}")
     return value
+
+
+def _is_integer(value):
+    return isinstance(value, kinds.Integral) and not isinstance(value, bool)
 
 
 def _is_finite(value):

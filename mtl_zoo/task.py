@@ -67,12 +67,12 @@ class Task:
         object.__setattr__(self, "label_name", self.label_name or self.name)
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ValueError(f"A task's name must be a Python identifier. Received: name={self.name!r}")
-        _check(self)
-        if self.item_size < 1:
+        if arguments.integer("item_size", self.item_size, most=arguments.ENTRIES) < 1:
             raise ValueError(
                 f"Task '{self.name}' must have at least one output. "
                 f"Received: output_shape={self.output_shape}"
             )
+        _check(self)
 
     @classmethod
     def classification(cls, name, num_classes):
@@ -89,12 +89,12 @@ class Task:
     @classmethod
     def multilabel(cls, name, n):
         """`n` independent yes-or-no labels; labels and logits `[batch, n]`; each may be missing alone."""
-        return _sigmoid_task(cls, name, arguments.integer("n", n, most=arguments.ENTRIES))
+        return _sigmoid_task(cls, name, arguments.integer("n", n, 1, most=arguments.ENTRIES))
 
     @classmethod
     def regression(cls, name, units=1):
         """`units` numbers by squared error; labels and outputs `[batch, units]` (`[batch]` for one unit)."""
-        units = arguments.integer("units", units, most=arguments.ENTRIES)
+        units = arguments.integer("units", units, 1, most=arguments.ENTRIES)
         return _value_task(cls, name, (units,), item_size=1)
 
     @classmethod
@@ -262,10 +262,9 @@ def _check(task):
     """Raise an error unless the fields of a task are of the right kind."""
     for name in ("output_shape", "label_shape"):
         sizes = getattr(task, name)
-        if not isinstance(sizes, (tuple, list)):
+        if not isinstance(sizes, (tuple, list)) or (name == "output_shape" and not sizes):
             raise ValueError(f"`{name}` must be a tuple of sizes. Received: {name}={sizes!r}")
         arguments.integers(name, [size for size in sizes if size is not None], most=arguments.ENTRIES)
-    arguments.integer("item_size", task.item_size, most=arguments.ENTRIES)
     for name in ("loss", "activation", "missing"):
         arguments.function(name, getattr(task, name))
     if not isinstance(task.metrics, (tuple, list)) or not all(map(callable, task.metrics)):

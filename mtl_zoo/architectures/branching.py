@@ -57,7 +57,9 @@ def branching(
     num_branches = len(tasks) if num_branches is None else num_branches
     num_branches = arguments.integer("num_branches", num_branches, 1, arguments.COPIES)
     temperature = arguments.number("temperature", temperature, above=0)
-    minimum_temperature = arguments.number("minimum_temperature", minimum_temperature, above=0)
+    minimum_temperature = arguments.number(
+        "minimum_temperature", minimum_temperature, above=0, most=temperature
+    )
     decay = arguments.number("decay", decay, least=0)
     widths = [num_branches] * (len(encoder) - 1) + [len(tasks)]
     features = [inputs] * num_branches

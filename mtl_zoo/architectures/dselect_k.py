@@ -60,6 +60,10 @@ def dselect_k(
     """
     check_blueprint(inputs, tasks, encoder, head)
     num_experts = arguments.integer("num_experts", num_experts, 2, arguments.COPIES)
+    num_selected = arguments.integer("num_selected", num_selected, 1, num_experts)
+    gamma = arguments.number("gamma", gamma, above=0)
+    entropy = arguments.number("entropy", entropy, least=0)
+    per_example = arguments.flag("per_example", per_example)
     x, stages = stem(inputs, encoder, shared_stages)
     experts = make_experts(x, stages, "expert", num_experts)
     outputs = {}

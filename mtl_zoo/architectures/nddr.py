@@ -44,6 +44,7 @@ def nddr(inputs, tasks, encoder, head=default_head, diagonal=0.9, normalization=
         here all is trained at once, and a head sees the last stage.
     """
     check_blueprint(inputs, tasks, encoder, head)
+    diagonal = arguments.number("diagonal", diagonal)
     arguments.option("normalization", normalization, sorted(NORMALIZATIONS), optional=True)
     arguments.activation("activation", activation)
     towers = [inputs] * len(tasks)

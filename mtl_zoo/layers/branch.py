@@ -42,7 +42,7 @@ class Branch(keras.layers.Layer):
 
     def __init__(self, num_children, temperature=5.0, minimum=0.5, decay=1e-3, **kwargs):
         super().__init__(**kwargs)
-        num_children = arguments.integer("num_children", num_children, 1, arguments.COPIES)
+        num_children = arguments.integer("num_children", num_children, 1, arguments.UNITS)
         temperature = arguments.number("temperature", temperature)
         minimum = arguments.number("minimum", minimum)
         decay = arguments.number("decay", decay)

@@ -57,7 +57,10 @@ def test_absent_tasks_are_no_neighbours():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_byzantine": -1}, "`num_byzantine` must be an integer of at least 0. Received: num_byzantine=-1"),
+        (
+            {"num_byzantine": -1},
+            "must be an integer of at least 0. Received: num_byzantine=-1",
+        ),
         ({"num_selected": 0}, "`num_selected` must be an integer of at least 1. Received: num_selected=0"),
         ({"num_selected": 3}, "at most the number of tasks, 2. Received: num_selected=3"),
     ],
