@@ -36,11 +36,11 @@ class Choice:
         Raises:
             ValueError: If the target does not take these values.
         """
-        arguments = {
-            name: FAMILIES[name].parse(value).make() if name in FAMILIES else value
-            for name, value in self.arguments.items()
-        }
         try:
+            arguments = {
+                name: FAMILIES[name].parse(value).make() if name in FAMILIES else value
+                for name, value in self.arguments.items()
+            }
             return self.target(*args, **arguments)
         except (TypeError, ValueError) as error:
             raise ValueError(f"'{self.text}': {error}") from error
@@ -96,6 +96,8 @@ class Family:
         >>> FAMILIES["balancer"].parse("static:weights=[1, 2]").arguments
         {'weights': [1, 2]}
         """
+        if not isinstance(text, str):
+            raise ValueError(f"The {self.kind} must be chosen by name. Received: {text!r}")
         name, _, arguments = text.partition(":")
         choice = Choice(text, self._member(name), _parse_arguments(arguments))
         self._check_arguments(choice)
@@ -232,7 +234,7 @@ def _parse_arguments(text):
 def _parse_value(text):
     try:
         return ast.literal_eval(text)
-    except (MemoryError, RecursionError, SyntaxError, ValueError):
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         return text
 
 

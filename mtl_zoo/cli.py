@@ -6,7 +6,7 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from mtl_zoo import choices, commands
+from mtl_zoo import arguments, choices, commands
 from mtl_zoo.distribution import STRATEGIES
 from mtl_zoo.exporting.litert import PRECISIONS as LITERT_PRECISIONS
 from mtl_zoo.exporting.saved_model import BATCH_SIZES, DEVICES
@@ -68,10 +68,10 @@ def _define_train(options):
     flags.DEFINE_list("tasks", None, "Tasks to train, of the dataset's. Default: all.", flag_values=options)
     spaces = "What the aggregator sees: gradients of shared variables or of the shared representation."
     flags.DEFINE_enum("space", SPACES[0], SPACES, spaces, flag_values=options)
-    flags.DEFINE_integer("epochs", 10, "Number of epochs.", 1, flag_values=options)
-    flags.DEFINE_integer("batch_size", 256, "Number of examples in a batch.", 1, flag_values=options)
+    _define_count(options, "epochs", 10, "Number of epochs.", arguments.EPOCHS)
+    _define_count(options, "batch_size", 256, "Number of examples in a batch.", arguments.EXAMPLES)
     accumulate = "Number of batches that make one update."
-    flags.DEFINE_integer("accumulate", 1, accumulate, 1, flag_values=options)
+    _define_count(options, "accumulate", 1, accumulate, arguments.COPIES)
     flags.DEFINE_float("learning_rate", 1e-3, "Learning rate of Adam.", flag_values=options)
     flags.register_validator("learning_rate", _is_positive, "must be positive and finite", options)
     flags.DEFINE_integer("seed", 0, "Seed of all that is random.", 0, 2**32 - 1, flag_values=options)
@@ -129,12 +129,18 @@ def _define_verify(options):
     _define_path(options, "export", "What was exported: a directory or a file.")
     run_dir = "Directory of its run. Default: the one that the export names."
     flags.DEFINE_string("run_dir", None, run_dir, flag_values=options)
-    flags.DEFINE_integer("examples", 1000, "Test examples, up to whole batches.", 1, flag_values=options)
+    examples = "Test examples, up to whole batches."
+    _define_count(options, "examples", 1000, examples, arguments.EXAMPLES * arguments.BATCHES)
     tolerance = "Largest difference of a prediction, relative to the largest prediction if that is over 1."
     flags.DEFINE_float("tolerance", 1e-4, tolerance, 0.0, flag_values=options)
     metric = "Largest difference of a metric."
     flags.DEFINE_float("metric_tolerance", 1e-3, metric, 0.0, flag_values=options)
     _define_locations(options)
+
+
+def _define_count(options, name, default, text, most):
+    flags.DEFINE_integer(name, default, text, 1, flag_values=options)
+    flags.register_validator(name, lambda number: number <= most, f"must be at most {most:,}", options)
 
 
 def _define_locations(options):
@@ -163,7 +169,7 @@ def _are_numbers(texts):
 
 
 def _is_positive(number):
-    return 0 < number < math.inf
+    return 0 < number <= arguments.LARGEST
 
 
 COMMANDS = {

@@ -7,6 +7,7 @@ for later stages (the skip connections of `encoders.unet`). The last stage retur
 import keras
 from keras import layers, ops
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.encode import encode
 
 POOLING = {3: layers.GlobalAveragePooling1D, 4: layers.GlobalAveragePooling2D}
@@ -109,7 +110,8 @@ def stem(inputs, encoder, shared_stages=None):
     is_tensor = isinstance(inputs, keras.KerasTensor) and keras.backend.is_float_dtype(inputs.dtype)
     if shared_stages is None:
         shared_stages = 0 if is_tensor and len(inputs.shape) == 2 else min(1, len(encoder) - 1)
-    if not 0 <= shared_stages < len(encoder):
+    shared_stages = arguments.integer("shared_stages", shared_stages, 0)
+    if shared_stages >= len(encoder):
         raise ValueError(
             f"`shared_stages` must leave at least one of the encoder's {len(encoder)} stages. "
             f"Received: shared_stages={shared_stages}"

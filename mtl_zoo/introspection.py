@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from mtl_zoo import arguments
 from mtl_zoo.layers.cross_stitch import CrossStitch
 from mtl_zoo.layers.mixture import Mixture
 from mtl_zoo.layers.nddr import NDDR
@@ -32,6 +33,7 @@ def gates(model, x, batch_size=256):
     >>> {name: weights.shape for name, weights in gates(model, np.ones((5, 8))).items()}
     {'click_gate': (5, 3), 'price_gate': (5, 3)}
     """
+    batch_size = arguments.integer("batch_size", batch_size, 1, arguments.EXAMPLES)
     tensors = {}
     for layer in model.layers:
         if isinstance(layer, Mixture):

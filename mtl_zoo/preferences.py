@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from mtl_zoo import arguments
+
 
 def check_preferences(preferences):
     """Return preferences as a list of floats.
@@ -15,12 +17,7 @@ def check_preferences(preferences):
     Raises:
         ValueError: If a number is not positive and finite.
     """
-    if preferences is None:
-        return None
-    numbers = [float(number) for number in preferences]
-    if not numbers or not all(0 < number < float("inf") for number in numbers):
-        raise ValueError(f"`preferences` must be positive numbers. Received: preferences={preferences}")
-    return numbers
+    return None if preferences is None else arguments.numbers("preferences", preferences, above=0)
 
 
 def check_one_per_task(preferences, num_tasks):
@@ -33,8 +30,7 @@ def check_one_per_task(preferences, num_tasks):
     Raises:
         ValueError: If the numbers differ.
     """
-    if preferences is not None and len(preferences) != num_tasks:
-        raise ValueError(f"`preferences` must have one number per task, {num_tasks}. Received: {preferences}")
+    arguments.per_task("preferences", preferences, num_tasks)
 
 
 def task_shares(preferences, num_tasks, present=None, dtype="float32"):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.validation import check_name
 
 
@@ -72,16 +73,18 @@ class Task:
     def __post_init__(self):
         check_name(self.name)
         object.__setattr__(self, "label_name", self.label_name or self.name)
-        if self.item_size < 1:
+        if arguments.integer("item_size", self.item_size, most=arguments.ENTRIES) < 1:
             raise ValueError(
                 f"Task '{self.name}' must have at least one output. "
                 f"Received: output_shape={self.output_shape}"
             )
+        _check(self)
 
     @classmethod
     def classification(cls, name, num_classes):
         """One class of `num_classes` per example; labels `[batch]`, logits `[batch, num_classes]`."""
         accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
+        num_classes = arguments.integer("num_classes", num_classes, most=arguments.ENTRIES)
         return _index_task(cls, name, (), num_classes, (accuracy,))
 
     @classmethod
@@ -92,11 +95,12 @@ class Task:
     @classmethod
     def multilabel(cls, name, n):
         """`n` independent yes-or-no labels; labels and logits `[batch, n]`; each may be missing alone."""
-        return _sigmoid_task(cls, name, n)
+        return _sigmoid_task(cls, name, arguments.integer("n", n, 1, most=arguments.ENTRIES))
 
     @classmethod
     def regression(cls, name, units=1):
         """`units` numbers by squared error; labels and outputs `[batch, units]` (`[batch]` for one unit)."""
+        units = arguments.integer("units", units, 1, most=arguments.ENTRIES)
         return _value_task(cls, name, (units,), item_size=1)
 
     @classmethod
@@ -105,6 +109,7 @@ class Task:
 
         The default head interpolates to `size`, a pair of height and width, if there is one.
         """
+        num_classes = arguments.integer("num_classes", num_classes, most=arguments.ENTRIES)
         accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
         mean_iou = functools.partial(
             keras.metrics.MeanIoU, num_classes, sparse_y_pred=False, dtype="float32", name="mean_iou"
@@ -118,12 +123,14 @@ class Task:
         A pixel is missing where any of its channels is NaN. The default head interpolates to `size`, a pair
         of height and width, if there is one.
         """
+        channels = arguments.integer("channels", channels, most=arguments.ENTRIES)
         return _value_task(cls, name, (*_grid(size), channels), item_size=channels)
 
     @classmethod
     def tagging(cls, name, num_tags):
         """One tag per token; labels `[batch, length]`, negative for padding, `num_tags` logits each."""
         accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
+        num_tags = arguments.integer("num_tags", num_tags, most=arguments.ENTRIES)
         return _index_task(cls, name, (None,), num_tags, (accuracy,))
 
     def make_metrics(self):
@@ -285,12 +292,23 @@ def _given_name(make, metric):
 
 def _grid(size):
     """Return the shape of a map's positions."""
-    if size is None:
-        return (None, None)
-    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
-    if not is_pair or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f"`size` must be a pair of a height and a width. Received: size={size!r}")
-    return tuple(size)
+    return (None, None) if size is None else arguments.size("size", size)
+
+
+def _check(task):
+    """Raise an error unless the fields of a task are of the right kind."""
+    for name in ("output_shape", "label_shape"):
+        sizes = getattr(task, name)
+        if not isinstance(sizes, (tuple, list)) or (name == "output_shape" and not sizes):
+            raise ValueError(f"`{name}` must be a tuple of sizes. Received: {name}={sizes!r}")
+        arguments.integers(name, [size for size in sizes if size is not None], most=arguments.ENTRIES)
+    for name in ("loss", "activation", "missing"):
+        arguments.function(name, getattr(task, name))
+    if not isinstance(task.metrics, (tuple, list)) or not all(map(callable, task.metrics)):
+        raise ValueError(f"`metrics` must be a tuple of functions. Received: metrics={task.metrics!r}")
+    if task.max_label is not None:
+        arguments.integer("max_label", task.max_label, 0)
+    arguments.text("label_name", task.label_name)
 
 
 def _to_numbers(labels):

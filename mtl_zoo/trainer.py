@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo import _balancer_optimizer, distribution, gradients, representation
+from mtl_zoo import _balancer_optimizer, arguments, distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
 from mtl_zoo._unmeasured import Unmeasured, warn
 from mtl_zoo.aggregators.base import Aggregator
@@ -100,11 +100,13 @@ class Trainer(keras.Model):
     ):
         super().__init__(**kwargs)
         check_tasks(model, tasks)
-        _check_option("non_finite", non_finite, NON_FINITE)
-        if accumulate < 1:
-            raise ValueError(f"`accumulate` must be at least 1. Received: accumulate={accumulate}")
-        _check_type("balancer", balancer, Balancer)
-        _check_type("aggregator", aggregator, Aggregator)
+        arguments.option("non_finite", non_finite, NON_FINITE)
+        arguments.option("space", space, SPACES)
+        accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
+        if balancer is not None:
+            arguments.instance("balancer", balancer, Balancer)
+        if aggregator is not None:
+            arguments.instance("aggregator", aggregator, Aggregator)
         self.model = model
         self.tasks = tuple(tasks)
         self.balancer = balancer
@@ -141,6 +143,12 @@ class Trainer(keras.Model):
         of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
         decay, and stays where it is while its task has no label.
         """
+        run_eagerly = arguments.flag("run_eagerly", run_eagerly)
+        steps_per_execution = arguments.integer(
+            "steps_per_execution", steps_per_execution, 1, arguments.BATCHES
+        )
+        if jit_compile != "auto":
+            jit_compile = arguments.flag("jit_compile", jit_compile)
         super().compile(
             optimizer=optimizer,
             run_eagerly=run_eagerly,
@@ -366,7 +374,6 @@ class Trainer(keras.Model):
 
     def _split(self):
         """Return trunk and heads if an aggregator works on the representation between them."""
-        _check_option("space", self.space, SPACES)
         if self.aggregator is None or self.space == "shared":
             return ()
         if self.aggregator.state_per_parameter:
@@ -520,13 +527,3 @@ def _sessions(callbacks):
             if hasattr(callback, "session"):
                 stack.enter_context(callback.session(callbacks))
         yield
-
-
-def _check_option(name, value, options):
-    if value not in options:
-        raise ValueError(f"`{name}` must be one of {options}. Received: {name}={value!r}")
-
-
-def _check_type(name, value, expected):
-    if value is not None and not isinstance(value, expected):
-        raise TypeError(f"`{name}` must be an instance of `{expected.__name__}`. Received: {name}={value!r}")

@@ -5,6 +5,7 @@ import re
 
 import keras
 
+from mtl_zoo import arguments
 from mtl_zoo._activations import source_of_probabilities
 
 # Names of signatures of an export, of layers that tasks share in architectures, and in the logs.
@@ -114,6 +115,8 @@ def check_names(tasks):
     Raises:
         ValueError: If there are no tasks or two share a name.
     """
+    if not isinstance(tasks, (list, tuple)) or not all(hasattr(task, "label_name") for task in tasks):
+        raise ValueError(f"`tasks` must be a sequence of `Task`. Received: tasks={tasks!r}")
     names = [task.name for task in tasks]
     if not names:
         raise ValueError(f"There must be at least one task. Received: tasks={tasks}")
@@ -160,18 +163,26 @@ def _is_same_size(size, expected):
     return size is None or expected is None or size == expected
 
 
-def check_blueprint(tasks, encoder):
-    """Raise an error unless an architecture can be built from `tasks` and `encoder`.
+def check_blueprint(inputs, tasks, encoder, head):
+    """Raise an error unless an architecture can be built from these.
 
     Args:
+        inputs: `keras.Input`, or a structure of inputs.
         tasks: Sequence of `mtl_zoo.Task`.
         encoder: Sequence of stages.
+        head: Function `(features, task) -> logits`.
 
     Raises:
-        ValueError: If there is no task or no stage, a stage is not a function, or two tasks share a name.
+        ValueError: If there is no input, no task or no stage, a stage or the head is not a function, or two
+            tasks share a name.
     """
+    flat = keras.tree.flatten(inputs)
+    if not flat or not all(isinstance(x, keras.KerasTensor) for x in flat):
+        raise ValueError(f"`inputs` must be `keras.Input`s. Received: inputs={inputs!r}")
     check_names(tasks)
-    if not encoder or not all(callable(stage) for stage in encoder):
+    arguments.function("head", head)
+    is_sequence = isinstance(encoder, (list, tuple))
+    if not is_sequence or not encoder or not all(callable(stage) for stage in encoder):
         raise ValueError(
             f"`encoder` must be a sequence of at least one function `(x, name) -> x`. Received: {encoder}"
         )

@@ -11,7 +11,7 @@ def test_numbers_become_floats():
 
 @pytest.mark.parametrize("preferences", [[], [1.0, 0.0], [-1.0], [float("nan")], [float("inf")]])
 def test_preferences_must_be_positive(preferences):
-    with pytest.raises(ValueError, match="must be positive"):
+    with pytest.raises(ValueError, match="must hold finite numbers above 0"):
         check_preferences(preferences)
 
 

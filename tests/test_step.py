@@ -317,7 +317,7 @@ def test_validation_in_batches_of_the_given_size():
 
 
 def test_accumulate_must_be_positive():
-    with pytest.raises(ValueError, match=r"`accumulate` must be at least 1\. Received: accumulate=0"):
+    with pytest.raises(ValueError, match=r"must be an integer of at least 1\. Received: accumulate=0"):
         make_trainer(accumulate=0)
 
 

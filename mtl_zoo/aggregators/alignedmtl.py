@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import PreferenceAggregator
 from mtl_zoo.preferences import task_shares
 
@@ -42,9 +43,7 @@ class AlignedMTL(PreferenceAggregator):
 
     def __init__(self, scale_mode="min", preferences=None, **kwargs):
         super().__init__(preferences, **kwargs)
-        if scale_mode not in SCALE_MODES:
-            raise ValueError(f"`scale_mode` must be one of {SCALE_MODES}. Received: {scale_mode!r}")
-        self.scale_mode = scale_mode
+        self.scale_mode = arguments.option("scale_mode", scale_mode, SCALE_MODES)
 
     def compute_weights(self, gramian, losses, present):
         shares = task_shares(self.preferences, gramian.shape[0], present, "float64")

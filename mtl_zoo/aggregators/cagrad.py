@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo import solvers
+from mtl_zoo import arguments, solvers
 from mtl_zoo.aggregators.base import GramianAggregator
 
 
@@ -36,9 +36,7 @@ class CAGrad(GramianAggregator):
 
     def __init__(self, c=0.5, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= c < float("inf"):
-            raise ValueError(f"`c` must not be negative. Received: c={c}")
-        self.c = c
+        self.c = arguments.number("c", c, least=0)
 
     def compute_weights(self, gramian, losses, present):
         return solvers.conflict_averse(gramian, self.c, present)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
 
 
@@ -26,16 +27,10 @@ class Constant(Aggregator):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.task_weights = [float(weight) for weight in weights]
-        if not all(weight >= 0 for weight in self.task_weights):
-            raise ValueError(f"`weights` must not be negative. Received: weights={weights}")
+        self.task_weights = arguments.numbers("weights", weights, least=0)
 
     def build(self, jacobian_shape):
-        if num_tasks(jacobian_shape) != len(self.task_weights):
-            raise ValueError(
-                f"`weights` must have one number per task, {num_tasks(jacobian_shape)}. "
-                f"Received: {self.task_weights}"
-            )
+        arguments.per_task("weights", self.task_weights, num_tasks(jacobian_shape))
 
     def call(self, jacobian, losses=None, present=None):
         weights = ops.convert_to_tensor(self.task_weights, self.compute_dtype)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
 
 
@@ -41,21 +41,14 @@ class CRMOGM(GramianAggregator):
 
     def __init__(self, aggregator, decay=0.9, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(aggregator, GramianAggregator):
-            raise TypeError(
-                "`aggregator` must be an instance of `GramianAggregator`. "
-                f"Received: aggregator={aggregator!r}"
-            )
-        if not 0 <= decay < 1:
-            raise ValueError(f"`decay` must be at least 0 and below 1. Received: decay={decay}")
+        self.aggregator = arguments.instance("aggregator", aggregator, GramianAggregator)
+        self.decay = arguments.number("decay", decay, least=0, below=1)
         if aggregator.per_reach:
             raise ValueError(
                 "`aggregator` must have one set of weights for all that is shared, which "
                 f"{type(aggregator).__name__} has not. Received: aggregator={aggregator!r}"
             )
         self.weighs_losses, self.max_norm = aggregator.weighs_losses, aggregator.max_norm
-        self.aggregator = aggregator
-        self.decay = decay
 
     def build(self, jacobian_shape):
         super().build(jacobian_shape)

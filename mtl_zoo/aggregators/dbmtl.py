@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
 
 
@@ -37,12 +37,8 @@ class DBMTL(Aggregator):
 
     def __init__(self, beta=0.9, sigma=0.0, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= beta < 1:
-            raise ValueError(f"`beta` must be at least 0 and below 1. Received: beta={beta}")
-        if sigma < 0:
-            raise ValueError(f"`sigma` must not be negative. Received: sigma={sigma}")
-        self.beta = beta
-        self.sigma = sigma
+        self.beta = arguments.number("beta", beta, least=0, below=1)
+        self.sigma = arguments.number("sigma", sigma, least=0)
 
     def build(self, jacobian_shape):
         size = num_tasks(jacobian_shape)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
 
@@ -41,9 +41,7 @@ class ExcessMTL(Aggregator):
 
     def __init__(self, learning_rate=1e-2, **kwargs):
         super().__init__(**kwargs)
-        if learning_rate < 0:
-            raise ValueError(f"`learning_rate` must not be negative. Received: learning_rate={learning_rate}")
-        self.learning_rate = learning_rate
+        self.learning_rate = arguments.number("learning_rate", learning_rate, least=0)
 
     def build(self, jacobian_shape):
         share = 1.0 / num_tasks(jacobian_shape)

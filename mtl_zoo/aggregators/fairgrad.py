@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo import solvers
+from mtl_zoo import arguments, solvers
 from mtl_zoo.aggregators.base import GramianAggregator
 
 
@@ -38,12 +38,8 @@ class FairGrad(GramianAggregator):
 
     def __init__(self, alpha=1.0, max_norm=1.0, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < alpha < float("inf"):
-            raise ValueError(f"`alpha` must be positive. Received: alpha={alpha}")
-        if max_norm is not None and not max_norm > 0:
-            raise ValueError(f"`max_norm` must be positive or `None`. Received: max_norm={max_norm}")
-        self.alpha = alpha
-        self.max_norm = max_norm
+        self.alpha = arguments.number("alpha", alpha, above=0)
+        self.max_norm = None if max_norm is None else arguments.number("max_norm", max_norm, above=0)
 
     def compute_weights(self, gramian, losses, present):
         return solvers.bargain(gramian, self.alpha, present)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
 
 
@@ -37,11 +38,9 @@ class GradDrop(Aggregator):
 
     def __init__(self, leak=0.0, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= leak <= 1:
-            raise ValueError(f"`leak` must be between 0 and 1. Received: leak={leak}")
-        self.leak = leak
-        self.seed = seed
-        self.random = keras.random.SeedGenerator(seed)
+        self.leak = arguments.number("leak", leak, least=0, most=1)
+        self.seed = arguments.seed("seed", seed)
+        self.random = keras.random.SeedGenerator(self.seed)
 
     def call(self, jacobian, losses=None, present=None):
         return keras.tree.map_structure(self._drop, jacobian)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import GramianAggregator
 
@@ -46,13 +46,8 @@ class GradNorm(GramianAggregator):
 
     def __init__(self, alpha=1.5, learning_rate=0.025, **kwargs):
         super().__init__(**kwargs)
-        if alpha < 0 or learning_rate < 0:
-            raise ValueError(
-                "`alpha` and `learning_rate` must not be negative. "
-                f"Received: alpha={alpha}, learning_rate={learning_rate}"
-            )
-        self.alpha = alpha
-        self.learning_rate = learning_rate
+        self.alpha = arguments.number("alpha", alpha, least=0)
+        self.learning_rate = arguments.number("learning_rate", learning_rate, least=0)
 
     def build(self, jacobian_shape):
         super().build(jacobian_shape)

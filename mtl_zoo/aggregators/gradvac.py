@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
 
 LARGEST_COSINE = 1.0 - 1e-6
@@ -45,11 +46,9 @@ class GradVac(GramianAggregator):
 
     def __init__(self, beta=0.01, seed=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= beta <= 1:
-            raise ValueError(f"`beta` must be between 0 and 1. Received: beta={beta}")
-        self.beta = beta
-        self.seed = seed
-        self.random = keras.random.SeedGenerator(seed)
+        self.beta = arguments.number("beta", beta, least=0, most=1)
+        self.seed = arguments.seed("seed", seed)
+        self.random = keras.random.SeedGenerator(self.seed)
 
     def build(self, jacobian_shape):
         super().build(jacobian_shape)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
 
@@ -42,12 +42,8 @@ class Krum(GramianAggregator):
 
     def __init__(self, num_byzantine=0, num_selected=1, **kwargs):
         super().__init__(**kwargs)
-        if num_byzantine < 0:
-            raise ValueError(f"`num_byzantine` must not be negative. Received: num_byzantine={num_byzantine}")
-        if num_selected < 1:
-            raise ValueError(f"`num_selected` must be positive. Received: num_selected={num_selected}")
-        self.num_byzantine = num_byzantine
-        self.num_selected = num_selected
+        self.num_byzantine = arguments.integer("num_byzantine", num_byzantine, 0)
+        self.num_selected = arguments.integer("num_selected", num_selected, 1)
 
     def build(self, jacobian_shape):
         if self.num_selected > num_tasks(jacobian_shape):

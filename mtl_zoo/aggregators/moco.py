@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, inner_products, num_tasks
 
@@ -43,18 +43,11 @@ class MoCo(Aggregator):
 
     def __init__(self, beta=0.5, beta_sigma=0.5, gamma=0.1, gamma_sigma=0.5, rho=0.0, **kwargs):
         super().__init__(**kwargs)
-        if not 0 < beta <= 1:
-            raise ValueError(f"`beta` must be above 0 and at most 1. Received: beta={beta}")
-        others = {"beta_sigma": beta_sigma, "gamma": gamma, "gamma_sigma": gamma_sigma, "rho": rho}
-        if min(others.values()) < 0:
-            raise ValueError(
-                f"{', '.join(f'`{name}`' for name in others)} must not be negative. Received: {others}"
-            )
-        self.beta = beta
-        self.beta_sigma = beta_sigma
-        self.gamma = gamma
-        self.gamma_sigma = gamma_sigma
-        self.rho = rho
+        self.beta = arguments.number("beta", beta, above=0, most=1)
+        self.beta_sigma = arguments.number("beta_sigma", beta_sigma, least=0)
+        self.gamma = arguments.number("gamma", gamma, least=0)
+        self.gamma_sigma = arguments.number("gamma_sigma", gamma_sigma, least=0)
+        self.rho = arguments.number("rho", rho, least=0)
 
     def build(self, jacobian_shape):
         size = num_tasks(jacobian_shape)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, solvers
+from mtl_zoo import _masked, arguments, solvers
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, cross_gramian, num_tasks
 
@@ -42,10 +42,8 @@ class MoDo(Aggregator):
 
     def __init__(self, gamma=1e-3, rho=0.1, **kwargs):
         super().__init__(**kwargs)
-        if gamma < 0 or rho < 0:
-            raise ValueError(f"`gamma` and `rho` must not be negative. Received: gamma={gamma}, rho={rho}")
-        self.gamma = gamma
-        self.rho = rho
+        self.gamma = arguments.number("gamma", gamma, least=0)
+        self.rho = arguments.number("rho", rho, least=0)
 
     def build(self, jacobian_shape):
         size = num_tasks(jacobian_shape)

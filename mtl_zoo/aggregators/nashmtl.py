@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo import solvers
+from mtl_zoo import arguments, solvers
 from mtl_zoo.aggregators.base import GramianAggregator
 
 
@@ -41,9 +41,7 @@ class NashMTL(GramianAggregator):
 
     def __init__(self, max_norm=1.0, **kwargs):
         super().__init__(**kwargs)
-        if max_norm is not None and not max_norm > 0:
-            raise ValueError(f"`max_norm` must be positive or `None`. Received: max_norm={max_norm}")
-        self.max_norm = max_norm
+        self.max_norm = None if max_norm is None else arguments.number("max_norm", max_norm, above=0)
 
     def compute_weights(self, gramian, losses, present):
         return solvers.bargain(gramian, present=present)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator
 
 
@@ -28,8 +29,8 @@ class PCGrad(GramianAggregator):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.random = keras.random.SeedGenerator(seed)
+        self.seed = arguments.seed("seed", seed)
+        self.random = keras.random.SeedGenerator(self.seed)
 
     def compute_weights(self, gramian, losses, present):
         tasks = ops.arange(gramian.shape[0])

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
 
 
@@ -29,8 +29,8 @@ class Random(Aggregator):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.random = keras.random.SeedGenerator(seed)
+        self.seed = arguments.seed("seed", seed)
+        self.random = keras.random.SeedGenerator(self.seed)
 
     def build(self, jacobian_shape):
         self.task_weights = self.add_weight(

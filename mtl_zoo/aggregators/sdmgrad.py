@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, solvers
+from mtl_zoo import _masked, arguments, solvers
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, cross_gramian, num_tasks
 
@@ -46,19 +46,10 @@ class SDMGrad(Aggregator):
 
     def __init__(self, learning_rate=10.0, momentum=0.5, steps=20, regularization=0.3, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must be at least 0 and below 1. Received: momentum={momentum}")
-        if steps < 1:
-            raise ValueError(f"`steps` must be positive. Received: steps={steps}")
-        if learning_rate < 0 or regularization < 0:
-            raise ValueError(
-                "`learning_rate` and `regularization` must not be negative. "
-                f"Received: learning_rate={learning_rate}, regularization={regularization}"
-            )
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.steps = steps
-        self.regularization = regularization
+        self.learning_rate = arguments.number("learning_rate", learning_rate, least=0)
+        self.momentum = arguments.number("momentum", momentum, least=0, below=1)
+        self.steps = arguments.integer("steps", steps, 1, arguments.STEPS)
+        self.regularization = arguments.number("regularization", regularization, least=0)
 
     def build(self, jacobian_shape):
         size = num_tasks(jacobian_shape)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.aggregators.base import Aggregator
 
 
@@ -34,9 +34,7 @@ class TrimmedMean(Aggregator):
 
     def __init__(self, trim=1, **kwargs):
         super().__init__(**kwargs)
-        if trim < 0:
-            raise ValueError(f"`trim` must not be negative. Received: trim={trim}")
-        self.trim = trim
+        self.trim = arguments.integer("trim", trim, 0)
 
     def call(self, jacobian, losses=None, present=None):
         return keras.tree.map_structure(lambda block: self._trimmed_mean(block, present), jacobian)

@@ -28,9 +28,3 @@ def mix(gate, experts, name):
         Mixture(name=f"{name}_mixture_{index}")([gate, *tensors])
         for index, tensors in enumerate(zip(*experts, strict=True), start=1)
     ]
-
-
-def check_number(name, value, least=1):
-    """Raise an error unless a number of experts is an integer of at least `least`."""
-    if not isinstance(value, int) or value < least:
-        raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}")

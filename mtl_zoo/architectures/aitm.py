@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from mtl_zoo import arguments
 from mtl_zoo.architectures._chains import is_binary
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.features import pool, stem
@@ -48,9 +49,9 @@ def aitm(inputs, tasks, encoder, head=default_head, calibration=0.6, activation=
     Note:
         Features of sequences and maps are averaged over positions.
     """
-    check_blueprint(tasks, encoder)
-    if not calibration >= 0:
-        raise ValueError(f"`calibration` must not be negative. Received: calibration={calibration}")
+    check_blueprint(inputs, tasks, encoder, head)
+    calibration = arguments.number("calibration", calibration, least=0)
+    arguments.activation("activation", activation)
     x, stages = stem(inputs, encoder, shared_stages)
     features = [pool(encode(x, stages, task.name), f"{task.name}_tower") for task in tasks]
     for index in range(1, len(tasks)):

@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo.architectures._experts import check_number
+from mtl_zoo import arguments
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.branch import Branch
 from mtl_zoo.validation import check_blueprint
@@ -53,9 +53,14 @@ def branching(
         The paper retrains the tree it found from scratch; here the weights found on the way stay, and
         `harden` is what to retrain or to fine-tune. The paper's layers are stages here.
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
     num_branches = len(tasks) if num_branches is None else num_branches
-    check_number("num_branches", num_branches)
+    num_branches = arguments.integer("num_branches", num_branches, 1, arguments.COPIES)
+    temperature = arguments.number("temperature", temperature, above=0)
+    minimum_temperature = arguments.number(
+        "minimum_temperature", minimum_temperature, above=0, most=temperature
+    )
+    decay = arguments.number("decay", decay, least=0)
     widths = [num_branches] * (len(encoder) - 1) + [len(tasks)]
     features = [inputs] * num_branches
     for index, (stage, width) in enumerate(zip(encoder, widths, strict=True), start=1):

@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo.architectures._experts import check_number
+from mtl_zoo import arguments
 from mtl_zoo.architectures.ple import extract
 from mtl_zoo.features import stem
 from mtl_zoo.heads import head as default_head
@@ -46,9 +46,9 @@ def cgc(
         As for `mmoe`, maps, sequences and columns go through `shared_stages` first and are averaged over
         positions before a gate sees them.
     """
-    check_blueprint(tasks, encoder)
-    check_number("num_shared_experts", num_shared_experts)
-    check_number("num_task_experts", num_task_experts)
+    check_blueprint(inputs, tasks, encoder, head)
+    num_shared_experts = arguments.integer("num_shared_experts", num_shared_experts, 1, arguments.COPIES)
+    num_task_experts = arguments.integer("num_task_experts", num_task_experts, 1, arguments.COPIES)
     x, stages = stem(inputs, encoder, shared_stages)
     features = extract(x, [task.name for task in tasks], [stages], num_shared_experts, num_task_experts)
     return keras.Model(inputs, {task.name: head(features[task.name], task) for task in tasks}, name="cgc")

@@ -2,6 +2,7 @@
 
 import keras
 
+from mtl_zoo import arguments
 from mtl_zoo.features import mix_towers
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.cross_stitch import CrossStitch
@@ -39,7 +40,8 @@ def cross_stitch(inputs, tasks, encoder, head=default_head, per_channel=True):
         The paper trains single-task networks first and stitches them afterwards. Here all is trained at once;
         to follow the paper, copy the weights of two trained networks into the towers' layers.
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
+    per_channel = arguments.flag("per_channel", per_channel)
     features = [inputs] * len(tasks)
     for index, stage in enumerate(encoder, start=1):
         features = [stage(x, f"{task.name}_{index}") for x, task in zip(features, tasks, strict=True)]

@@ -2,7 +2,8 @@
 
 import keras
 
-from mtl_zoo.architectures._experts import check_number, make_experts, mix
+from mtl_zoo import arguments
+from mtl_zoo.architectures._experts import make_experts, mix
 from mtl_zoo.features import current, pool, stem
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.dselect_k_gate import DSelectKGate
@@ -57,8 +58,12 @@ def dselect_k(
         All experts are computed also where a gate has decided: the weights are exact zeros, not shortcuts.
         See `mtl_zoo.layers.DSelectKGate` for numbers of experts that are not powers of two.
     """
-    check_blueprint(tasks, encoder)
-    check_number("num_experts", num_experts, 2)
+    check_blueprint(inputs, tasks, encoder, head)
+    num_experts = arguments.integer("num_experts", num_experts, 2, arguments.COPIES)
+    num_selected = arguments.integer("num_selected", num_selected, 1, num_experts)
+    gamma = arguments.number("gamma", gamma, above=0)
+    entropy = arguments.number("entropy", entropy, least=0)
+    per_example = arguments.flag("per_example", per_example)
     x, stages = stem(inputs, encoder, shared_stages)
     experts = make_experts(x, stages, "expert", num_experts)
     outputs = {}

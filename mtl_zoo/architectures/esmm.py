@@ -44,7 +44,7 @@ def esmm(inputs, tasks, encoder, head=default_head, shared_stages=None):
     Reference:
         [Ma et al., 2018](https://arxiv.org/abs/1804.07931)
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
     check_binary(tasks)
     x, stages = stem(inputs, encoder, shared_stages)
     logits = [head(encode(x, stages, task.name), task) for task in tasks]

@@ -32,6 +32,6 @@ def hard_sharing(inputs, tasks, encoder, head=default_head):
     Reference:
         [Caruana, 1997](https://doi.org/10.1023/A:1007379606734)
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
     features = encode(inputs, encoder, "shared")
     return keras.Model(inputs, {task.name: head(features, task) for task in tasks}, name="hard_sharing")

@@ -2,7 +2,8 @@
 
 import keras
 
-from mtl_zoo.architectures._experts import check_number, make_experts, mix, softmax_gate
+from mtl_zoo import arguments
+from mtl_zoo.architectures._experts import make_experts, mix, softmax_gate
 from mtl_zoo.features import stem
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
@@ -40,8 +41,8 @@ def mmoe(inputs, tasks, encoder, head=default_head, num_experts=4, shared_stages
         The paper's gates see its input, a vector of features. Maps, sequences and columns go through
         `shared_stages` and are averaged over positions before a gate sees them.
     """
-    check_blueprint(tasks, encoder)
-    check_number("num_experts", num_experts, 2)
+    check_blueprint(inputs, tasks, encoder, head)
+    num_experts = arguments.integer("num_experts", num_experts, 2, arguments.COPIES)
     x, stages = stem(inputs, encoder, shared_stages)
     experts = make_experts(x, stages, "expert", num_experts)
     outputs = {}

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from mtl_zoo.architectures._experts import check_number
+from mtl_zoo import arguments
 from mtl_zoo.features import current, match
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
@@ -43,8 +43,8 @@ def mtan(inputs, tasks, encoder, head=default_head, reduction=1):
         here, so both are the stage's output. The paper's shared 3x3 convolution and pooling between modules
         is an average over positions and a linear map per task.
     """
-    check_blueprint(tasks, encoder)
-    check_number("reduction", reduction)
+    check_blueprint(inputs, tasks, encoder, head)
+    reduction = arguments.integer("reduction", reduction, 1, arguments.UNITS)
     x, attended = inputs, dict.fromkeys(task.name for task in tasks)
     for index, stage in enumerate(encoder, start=1):
         x = stage(x, f"shared_{index}")

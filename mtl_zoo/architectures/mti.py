@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from mtl_zoo import arguments
 from mtl_zoo.architectures._refinement import all_outputs, local, predict
 from mtl_zoo.features import current, match
 from mtl_zoo.heads import head as default_head
@@ -52,7 +53,8 @@ def mti(inputs, tasks, encoder, head=default_head, activation="relu"):
         `padnet`, so that they train without labels of their own too. One convolution stands for the paper's
         residual blocks. Before the scales are concatenated, they are projected to the channels of the first.
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
+    arguments.activation("activation", activation)
     initial, propagated, distilled = {}, {}, {task.name: [] for task in tasks}
     for scale, x in reversed(_scales(inputs, encoder)):
         seen = {

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.resnet import NORMALIZATIONS
 from mtl_zoo.features import mix_towers
 from mtl_zoo.heads import head as default_head
@@ -42,12 +43,10 @@ def nddr(inputs, tasks, encoder, head=default_head, diagonal=0.9, normalization=
         The paper starts from trained single-task networks and adds shortcuts from all stages to the last;
         here all is trained at once, and a head sees the last stage.
     """
-    check_blueprint(tasks, encoder)
-    if normalization is not None and normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"`normalization` must be one of {sorted(NORMALIZATIONS)} or None. "
-            f"Received: normalization={normalization!r}"
-        )
+    check_blueprint(inputs, tasks, encoder, head)
+    diagonal = arguments.number("diagonal", diagonal)
+    arguments.option("normalization", normalization, sorted(NORMALIZATIONS), optional=True)
+    arguments.activation("activation", activation)
     towers = [inputs] * len(tasks)
     for index, stage in enumerate(encoder, start=1):
         names = [f"{task.name}_{index}" for task in tasks]

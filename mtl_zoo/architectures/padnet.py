@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from mtl_zoo import arguments
 from mtl_zoo.architectures._refinement import all_outputs, local, predict
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.heads import head as default_head
@@ -48,7 +49,8 @@ def padnet(inputs, tasks, encoder, head=default_head, activation="relu"):
         (`encoders.unet`, for instance) and the head interpolates. The paper distils from initial predictions
         of further tasks too (contours, normals); pass such tasks like any other.
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
+    arguments.activation("activation", activation)
     shared = encode(inputs, encoder, "shared")
     features, initial = {}, {}
     for task in tasks:

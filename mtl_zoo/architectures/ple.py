@@ -4,7 +4,8 @@ import itertools
 
 import keras
 
-from mtl_zoo.architectures._experts import check_number, make_experts, mix, softmax_gate
+from mtl_zoo import arguments
+from mtl_zoo.architectures._experts import make_experts, mix, softmax_gate
 from mtl_zoo.features import stem
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
@@ -58,12 +59,12 @@ def ple(
         As for `mmoe`, maps, sequences and columns go through `shared_stages` first and are averaged over
         positions before a gate sees them.
     """
-    check_blueprint(tasks, encoder)
-    check_number("num_shared_experts", num_shared_experts)
-    check_number("num_task_experts", num_task_experts)
+    check_blueprint(inputs, tasks, encoder, head)
+    num_shared_experts = arguments.integer("num_shared_experts", num_shared_experts, 1, arguments.COPIES)
+    num_task_experts = arguments.integer("num_task_experts", num_task_experts, 1, arguments.COPIES)
     x, stages = stem(inputs, encoder, shared_stages)
     num_levels = min(2, len(stages)) if num_levels is None else num_levels
-    check_number("num_levels", num_levels)
+    num_levels = arguments.integer("num_levels", num_levels, 1, arguments.COPIES)
     if num_levels > len(stages):
         raise ValueError(
             f"Every level must have a stage: there are {len(stages)} after those that all share. "

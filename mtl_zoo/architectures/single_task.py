@@ -29,6 +29,6 @@ def single_task(inputs, tasks, encoder, head=default_head):
     >>> [layer.name for layer in model.layers if "dense" in layer.name]
     ['click_1_dense', 'price_1_dense']
     """
-    check_blueprint(tasks, encoder)
+    check_blueprint(inputs, tasks, encoder, head)
     outputs = {task.name: head(encode(inputs, encoder, task.name), task) for task in tasks}
     return keras.Model(inputs, outputs, name="single_task")

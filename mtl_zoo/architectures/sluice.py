@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo.architectures._experts import check_number
+from mtl_zoo import arguments
 from mtl_zoo.features import current, match, mix_towers
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.sluice import Sluice
@@ -43,10 +43,9 @@ def sluice(inputs, tasks, encoder, head=default_head, num_subspaces=2, orthogona
         The paper's layers have one size. Here every stage is brought to the size of the last one before the
         mixture of stages: averaged or interpolated over positions, and projected linearly to its channels.
     """
-    check_blueprint(tasks, encoder)
-    check_number("num_subspaces", num_subspaces)
-    if not orthogonality >= 0:
-        raise ValueError(f"`orthogonality` must not be negative. Received: orthogonality={orthogonality}")
+    check_blueprint(inputs, tasks, encoder, head)
+    num_subspaces = arguments.integer("num_subspaces", num_subspaces, 1, arguments.COPIES)
+    orthogonality = arguments.number("orthogonality", orthogonality, least=0)
     towers, stages = [inputs] * len(tasks), []
     for index, stage in enumerate(encoder, start=1):
         towers = [stage(x, f"{task.name}_{index}") for x, task in zip(towers, tasks, strict=True)]

@@ -2,6 +2,7 @@
 
 import keras
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.penalties import PENALTIES
@@ -41,11 +42,9 @@ def soft_sharing(inputs, tasks, encoder, head=default_head, penalty="l2", streng
         [Duong et al., 2015](https://aclanthology.org/P15-2139),
         [Yang & Hospedales, 2017](https://arxiv.org/abs/1606.04038)
     """
-    check_blueprint(tasks, encoder)
-    if penalty not in PENALTIES:
-        raise ValueError(f"`penalty` must be one of {sorted(PENALTIES)}. Received: penalty={penalty!r}")
-    if not strength >= 0:
-        raise ValueError(f"`strength` must not be negative. Received: strength={strength}")
+    check_blueprint(inputs, tasks, encoder, head)
+    arguments.option("penalty", penalty, sorted(PENALTIES))
+    strength = arguments.number("strength", strength, least=0)
     features = [encode(inputs, encoder, task.name) for task in tasks]
     outputs = {task.name: head(x, task) for x, task in zip(features, tasks, strict=True)}
     model = SoftSharing(inputs, outputs, name="soft_sharing")

@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
-from mtl_zoo.balancers import _arguments
+from mtl_zoo import _masked, arguments
 from mtl_zoo.balancers.base import Balancer
 
 CANDIDATES = 8  # at least 95% of them are accepted
@@ -47,15 +46,13 @@ class COSMOS(Balancer):
 
     def __init__(self, preferences=None, strength=2.0, alpha=1.2, seed=None, **kwargs):
         super().__init__(**kwargs)
-        _arguments.check_not_negative("strength", strength)
-        _arguments.check_positive("alpha", alpha)
-        self.preferences = _arguments.preferences(preferences)
-        self.strength = strength
-        self.alpha = alpha
-        self.random = keras.random.SeedGenerator(seed)
+        self.preferences = arguments.preferences(preferences)
+        self.strength = arguments.number("strength", strength, least=0)
+        self.alpha = arguments.number("alpha", alpha, above=0)
+        self.random = keras.random.SeedGenerator(arguments.seed("seed", seed))
 
     def build(self, losses_shape):
-        _arguments.for_tasks("preferences", self.preferences, None, losses_shape[0])
+        arguments.per_task("preferences", self.preferences, losses_shape[0])
 
     def combine(self, losses, present):
         preferences, losses = self._draw(losses, present), present * losses

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo.balancers import _arguments
+from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
 
 SMALLEST_START, SMALLEST_PROGRESS = 1e-12, 1e-7
@@ -44,11 +44,8 @@ class DTP(Balancer):
 
     def __init__(self, gamma=1.0, alpha=0.1, **kwargs):
         super().__init__(**kwargs)
-        _arguments.check_not_negative("gamma", gamma)
-        if not 0 < alpha <= 1:
-            raise ValueError(f"`alpha` must be in (0, 1]. Received: alpha={alpha}")
-        self.gamma = gamma
-        self.alpha = alpha
+        self.gamma = arguments.number("gamma", gamma, least=0)
+        self.alpha = arguments.number("alpha", alpha, above=0, most=1)
 
     def build(self, losses_shape):
         def state(name):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
 
 
@@ -35,9 +36,7 @@ class DWA(Balancer):
 
     def __init__(self, temperature=2.0, **kwargs):
         super().__init__(**kwargs)
-        if not temperature > 0:
-            raise ValueError(f"`temperature` must be positive. Received: temperature={temperature}")
-        self.temperature = temperature
+        self.temperature = arguments.number("temperature", temperature, above=0)
 
     def build(self, losses_shape):
         def state(name, initializer):

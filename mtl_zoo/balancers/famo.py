@@ -5,8 +5,7 @@ import math
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
-from mtl_zoo.balancers import _arguments
+from mtl_zoo import _masked, arguments
 from mtl_zoo.balancers.base import Balancer
 
 EPSILON = 1e-8
@@ -50,10 +49,8 @@ class FAMO(Balancer):
 
     def __init__(self, learning_rate=0.025, weight_decay=1e-3, **kwargs):
         super().__init__(**kwargs)
-        _arguments.check_positive("learning_rate", learning_rate)
-        _arguments.check_not_negative("weight_decay", weight_decay)
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
+        self.learning_rate = arguments.number("learning_rate", learning_rate, above=0)
+        self.weight_decay = arguments.number("weight_decay", weight_decay, least=0)
 
     def build(self, losses_shape):
         def state(name, initializer="zeros"):

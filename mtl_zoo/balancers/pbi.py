@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo.balancers import _arguments
+from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
 
 ROUNDING = 1e-12  # of a squared length, relative to that of the losses
@@ -45,14 +45,13 @@ class PBI(Balancer):
 
     def __init__(self, preferences=None, theta=5.0, reference=None, **kwargs):
         super().__init__(**kwargs)
-        _arguments.check_not_negative("theta", theta)
-        self.preferences = _arguments.preferences(preferences)
-        self.theta = theta
-        self.reference = _arguments.numbers("reference", reference)
+        self.preferences = arguments.preferences(preferences)
+        self.theta = arguments.number("theta", theta, least=0)
+        self.reference = None if reference is None else arguments.numbers("reference", reference)
 
     def build(self, losses_shape):
-        self.ideal = _arguments.for_tasks("reference", self.reference, 0.0, losses_shape[0])
-        self.direction = _arguments.for_tasks("preferences", self.preferences, 1.0, losses_shape[0])
+        self.ideal = arguments.per_task("reference", self.reference, losses_shape[0], 0.0)
+        self.direction = arguments.per_task("preferences", self.preferences, losses_shape[0], 1.0)
 
     def combine(self, losses, present):
         ideal, direction = (ops.convert_to_tensor(x, losses.dtype) for x in (self.ideal, self.direction))

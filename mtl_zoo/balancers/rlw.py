@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
+from mtl_zoo import _masked, arguments
 from mtl_zoo.balancers.base import Balancer
 
 
@@ -30,7 +30,7 @@ class RLW(Balancer):
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed
-        self.random = keras.random.SeedGenerator(seed)
+        self.random = keras.random.SeedGenerator(arguments.seed("seed", seed))
 
     def combine(self, losses, present):
         logits = keras.random.normal(losses.shape, dtype=losses.dtype, seed=self.random)

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
 
 
@@ -27,15 +28,10 @@ class Static(Balancer):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.task_weights = [float(weight) for weight in weights]
-        if not all(weight >= 0 for weight in self.task_weights):
-            raise ValueError(f"`weights` must not be negative. Received: weights={weights}")
+        self.task_weights = arguments.numbers("weights", weights, least=0)
 
     def build(self, losses_shape):
-        if losses_shape[0] != len(self.task_weights):
-            raise ValueError(
-                f"`weights` must have one number per task, {losses_shape[0]}. Received: {self.task_weights}"
-            )
+        arguments.per_task("weights", self.task_weights, losses_shape[0])
 
     def combine(self, losses, present):
         return ops.sum(present * ops.convert_to_tensor(self.task_weights, losses.dtype) * losses)

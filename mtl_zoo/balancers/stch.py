@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked
-from mtl_zoo.balancers import _arguments
+from mtl_zoo import _masked, arguments
 from mtl_zoo.balancers.base import Balancer
 
 
@@ -42,14 +41,13 @@ class STCH(Balancer):
 
     def __init__(self, mu=1.0, reference=None, preferences=None, **kwargs):
         super().__init__(**kwargs)
-        _arguments.check_positive("mu", mu)
-        self.mu = mu
-        self.reference = _arguments.numbers("reference", reference)
-        self.preferences = _arguments.preferences(preferences)
+        self.mu = arguments.number("mu", mu, above=0)
+        self.reference = None if reference is None else arguments.numbers("reference", reference)
+        self.preferences = arguments.preferences(preferences)
 
     def build(self, losses_shape):
-        self.ideal = _arguments.for_tasks("reference", self.reference, 0.0, losses_shape[0])
-        self.direction = _arguments.for_tasks("preferences", self.preferences, 1.0, losses_shape[0])
+        self.ideal = arguments.per_task("reference", self.reference, losses_shape[0], 0.0)
+        self.direction = arguments.per_task("preferences", self.preferences, losses_shape[0], 1.0)
 
     def combine(self, losses, present):
         ideal, direction = (ops.convert_to_tensor(x, losses.dtype) for x in (self.ideal, self.direction))

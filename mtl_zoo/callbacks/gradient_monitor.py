@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from mtl_zoo import plots
+from mtl_zoo import arguments, plots
 from mtl_zoo.callbacks import _gradient_health
 from mtl_zoo.trainer import Trainer
 
@@ -83,14 +83,17 @@ class GradientMonitor(keras.callbacks.Callback):
         self, directory, data, every=None, vanishing_ratio=1e-4, vanishing_norm=1e-8, exploding_norm=1e3
     ):
         super().__init__()
-        if every is not None and (not isinstance(every, int) or every < 1):
-            raise ValueError(f"`every` must be an integer of at least 1. Received: every={every!r}")
-        if vanishing_ratio < 0 or not 0 <= vanishing_norm < exploding_norm:
+        if every is not None:
+            every = arguments.integer("every", every, 1)
+        vanishing_ratio = arguments.number("vanishing_ratio", vanishing_ratio, least=0)
+        vanishing_norm = arguments.number("vanishing_norm", vanishing_norm)
+        exploding_norm = arguments.number("exploding_norm", exploding_norm)
+        if not 0 <= vanishing_norm < exploding_norm:
             raise ValueError(
-                "`vanishing_ratio` must not be negative, and `vanishing_norm` must be between 0 and "
-                f"`exploding_norm`. Received: {vanishing_ratio}, {vanishing_norm}, {exploding_norm}"
+                "`vanishing_norm` must be between 0 and `exploding_norm`. "
+                f"Received: vanishing_norm={vanishing_norm!r}, exploding_norm={exploding_norm!r}"
             )
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(arguments.path("directory", directory))
         self.every = every
         self.limits = (vanishing_ratio, vanishing_norm, exploding_norm)
         self.alerts = []

@@ -7,7 +7,7 @@ import sys
 import keras
 import numpy as np
 
-from mtl_zoo import files
+from mtl_zoo import arguments, files
 from mtl_zoo.callbacks import _position, checkpoints
 from mtl_zoo.callbacks.stop import Stop
 
@@ -86,12 +86,12 @@ class Resume(keras.callbacks.Callback):
     def __init__(self, directory, every="epoch", recipe=None, delete_checkpoint=True):
         super().__init__()
         steps = isinstance(every, int) and not isinstance(every, bool) and every > 0
-        if every != "epoch" and not steps:
+        if not isinstance(every, (str, int)) or (every != "epoch" and not steps):
             raise ValueError(f"`every` must be 'epoch' or a positive integer. Received: every={every!r}")
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(arguments.path("directory", directory))
         self.every = every
-        self.recipe = recipe
-        self.delete_checkpoint = delete_checkpoint
+        self.recipe = recipe if recipe is None else arguments.mapping("recipe", recipe)
+        self.delete_checkpoint = arguments.flag("delete_checkpoint", delete_checkpoint)
         self._callbacks = None
 
     def clear(self):

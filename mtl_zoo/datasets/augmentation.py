@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mtl_zoo import arguments
+
 
 def augment(dataset, seed=0, flip=True, zoom=1.25, masks=(), depths=(), normals=()):
     """Flip images left to right and zoom into them, and their maps with them.
@@ -45,8 +47,12 @@ def augment(dataset, seed=0, flip=True, zoom=1.25, masks=(), depths=(), normals=
     Reference:
         [Eigen et al., 2014](https://arxiv.org/abs/1406.2283)
     """
-    if zoom < 1:
-        raise ValueError(f"`zoom` must be at least 1. Received: zoom={zoom}")
+    arguments.instance("dataset", dataset, tf.data.Dataset)
+    arguments.seed("seed", seed)
+    flip = arguments.flag("flip", flip)
+    zoom = arguments.number("zoom", zoom, least=1)
+    for name, labels in (("masks", masks), ("depths", depths), ("normals", normals)):
+        arguments.texts(name, labels)
     known = dataset.element_spec[1]
     unknown = {*masks, *depths, *normals} - set(known)
     if unknown:

@@ -30,8 +30,8 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
     Reference:
         [Street et al., 1993](https://doi.org/10.1117/12.148698)
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     del data_dir  # nothing is stored
-    pipeline.check_split(SIZES, split)
     data = load_breast_cancer()
     rows = _split(data.target)
     table = (data.data - data.data[rows["train"]].mean(axis=0)) / data.data[rows["train"]].std(axis=0)

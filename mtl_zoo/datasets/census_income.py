@@ -119,6 +119,7 @@ def load(split, batch_size, data_dir=None, manual_dir=None, seed=0, drop_remaind
         ValueError: If there is no such split, the batch size is below 1, or a row of a file is not right.
         OSError: If the files are not there or cannot be read, or `data_dir` cannot be written.
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, manual_dir=manual_dir)
     builder = CensusIncome(data_dir=data_dir)
     builder.manual_dir = manual_dir
     examples = pipeline.read(builder, SPLITS, split, seed)

@@ -34,6 +34,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
     Reference:
         [Tjong Kim Sang and De Meulder, 2003](https://aclanthology.org/W03-0419/)
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     examples = pipeline.read(tfds.builder("conll2003", data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"], _decode
@@ -56,6 +57,7 @@ def encoder(data_dir=None, width=128, depth=2):
     Returns:
         List of `1 + depth` stages.
     """
+    transformer(1, width, depth)  # finds mistakes before the data are read
     words = (x.reshape(-1) for x, _ in load("train", 1_024, data_dir).as_numpy_iterator())
     vocabulary = sorted({word.decode() for batch in words for word in batch} - {""})
     embed, *blocks = transformer(len(vocabulary) + 2, width, depth, dropout=0.1, max_length=MAX_LENGTH)

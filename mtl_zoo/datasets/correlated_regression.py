@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import mlp
 from mtl_zoo.task import Task
@@ -35,8 +36,8 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, correla
     Note:
         The paper does not give `alpha` and `beta`; these are ours.
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     del data_dir  # nothing is stored
-    pipeline.check_split(SIZES, split)
     x, labels = arrays(correlation, draw)[split]
     examples = tf.data.Dataset.from_tensor_slices({"x": x, **labels})
     return pipeline.batches(
@@ -46,8 +47,8 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, correla
 
 def arrays(correlation, draw):
     """Return `{split: (inputs, {task: labels})}`; arguments and shapes are those of `load`."""
-    if not -1 <= correlation <= 1:
-        raise ValueError(f"`correlation` must be from -1 to 1. Received: correlation={correlation}")
+    correlation = arguments.number("correlation", correlation, least=-1, most=1)
+    draw = arguments.integer("draw", draw, 0, arguments.SEED)
     random = np.random.default_rng(draw)
     first, second = np.linalg.qr(random.normal(size=(NUM_INPUTS, 2)))[0].T
     second = correlation * first + np.sqrt(1 - correlation**2) * second

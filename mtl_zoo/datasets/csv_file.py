@@ -2,6 +2,7 @@
 
 import re
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import features
 from mtl_zoo.datasets.labelled_table import LabelledTable
 from mtl_zoo.datasets.labels import label_columns
@@ -97,6 +98,7 @@ class CSVFile(LabelledTable):
             self._numbers = [name for name, column in columns.items() if kinds[column] == features.NUMBERS]
             return arrays, dict.fromkeys(ignore, "ignored") | _describe(table, columns, arrays, kinds)
 
+        arguments.texts("ignore", ignore)
         super().__init__(Table(path, missing), tasks, classes, split_column, split_seed, read_inputs)
 
     def inputs(self):

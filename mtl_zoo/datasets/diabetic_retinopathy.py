@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import augmentation, pipeline
 from mtl_zoo.encoders import resnet
 from mtl_zoo.task import Task
@@ -43,6 +44,10 @@ def load(
     Reference:
         [Kaggle and EyePACS, 2015](https://www.kaggle.com/c/diabetic-retinopathy-detection)
     """
+    pipeline.check(
+        SIZES, split, batch_size, data_dir, seed, drop_remainder, augment=augment, manual_dir=manual_dir
+    )
+    arguments.text("config", config)
     builder = tfds.builder(f"diabetic_retinopathy_detection/{config}", data_dir=data_dir)
     examples = pipeline.read(builder, SPLITS, split, seed, manual_dir)
     dataset = pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 1_000, _decode)

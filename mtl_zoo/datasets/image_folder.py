@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets.labelled_table import LabelledTable
 from mtl_zoo.datasets.table import Table
 from mtl_zoo.encoders import convnet, mlp
@@ -86,7 +87,9 @@ class ImageFolder(LabelledTable):
         split_seed=0,
         missing=None,
     ):
-        self._size = _check_size(size)
+        arguments.path("folder", folder)
+        arguments.text("file_column", file_column)
+        self._size = arguments.size("size", size)
         if not pathlib.Path(folder).is_dir():
             raise NotADirectoryError(f"`folder` must be a directory of images. Received: '{folder}'")
 
@@ -112,13 +115,6 @@ class ImageFolder(LabelledTable):
         """Replace the path of an example by its image."""
         image = tf.image.resize(_pixels(example["inputs"]), self._size)
         return example | {"inputs": tf.ensure_shape(image, (*self._size, 3)) / 255.0}
-
-
-def _check_size(size):
-    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
-    if not is_pair or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f"`size` must be a pair of a height and a width. Received: size={size!r}")
-    return tuple(size)
 
 
 def _read_paths(table, folder, file_column):

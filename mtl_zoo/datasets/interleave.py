@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
+
 
 def interleave(datasets, batch_size, weights="proportional", temperature=1.0, steps=None, mixed=True, seed=0):
     """Mix datasets that each have the labels of one task, or of some tasks.
@@ -49,7 +51,15 @@ def interleave(datasets, batch_size, weights="proportional", temperature=1.0, st
     Reference:
         [Arivazhagan et al., 2019](https://arxiv.org/abs/1907.05019) (temperature)
     """
-    _check(datasets, batch_size=batch_size, temperature=temperature, steps=1 if steps is None else steps)
+    if not arguments.mapping("datasets", datasets):
+        raise ValueError(f"`datasets` must have at least one dataset. Received: datasets={datasets!r}")
+    for dataset in datasets.values():
+        arguments.instance("datasets", dataset, tf.data.Dataset)
+    batch_size = arguments.integer("batch_size", batch_size, 1, arguments.EXAMPLES)
+    temperature = arguments.number("temperature", temperature, above=0)
+    arguments.integer("steps", 1 if steps is None else steps, 1, arguments.BATCHES)
+    mixed = arguments.flag("mixed", mixed)
+    seed = arguments.integer("seed", seed, 0, arguments.SEED)
     sizes = {}
     if steps is None or not isinstance(weights, dict):
         sizes = {key: _count(dataset) for key, dataset in datasets.items()}
@@ -71,14 +81,6 @@ def interleave(datasets, batch_size, weights="proportional", temperature=1.0, st
     chosen = tf.data.Dataset.choose_from_datasets(sources, choices.unbatch())
     batches = chosen.batch(batch_size) if mixed else chosen
     return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
-
-
-def _check(datasets, **numbers):
-    if not datasets:
-        raise ValueError("There must be at least one dataset. Received: none")
-    for name, number in numbers.items():
-        if not number > 0:
-            raise ValueError(f"`{name}` must be positive. Received: {name}={number}")
 
 
 def _check_not_empty(sizes):
@@ -107,8 +109,8 @@ def _shares(weights, sizes, datasets, temperature):
             "`weights` must be 'proportional', 'uniform' or a dict with the keys "
             f"{list(datasets)}. Received: weights={weights!r}"
         )
-    values = np.array([weights[key] for key in datasets], "float64")
-    if not (np.all(values >= 0) and 0 < values.sum() < np.inf):
+    values = np.array(arguments.numbers("weights", [weights[key] for key in datasets], least=0))
+    if not 0 < values.sum() < np.inf:
         raise ValueError(f"Weights must be at least 0, and one above. Received: weights={weights}")
     values = np.where(values > 0, values ** (1 / temperature), 0.0)
     return values / values.sum()

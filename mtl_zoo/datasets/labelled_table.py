@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.datasets.labels import label_columns, read_labels
+from mtl_zoo.validation import check_names
 
 SPLITS = ("train", "validation", "test")
 
@@ -30,6 +32,7 @@ class LabelledTable:
     """
 
     def __init__(self, table, tasks, classes, split_column, split_seed, read_inputs):
+        _check(tasks, classes, split_column, split_seed)
         self.TASKS = tuple(tasks)
         labels = read_labels(table, self.TASKS, classes)
         splits = read_splits(table, split_column)
@@ -176,3 +179,13 @@ def _split_name(cell):
 
 def _pair(example):
     return example["inputs"], example["labels"]
+
+
+def _check(tasks, classes, split_column, split_seed):
+    """Raise a `ValueError` unless arguments that all tables share are of the right kind."""
+    check_names(tasks)
+    for name, words in arguments.mapping("classes", classes).items():
+        arguments.texts(f"classes[{name!r}]", words)
+    if split_column is not None:
+        arguments.text("split_column", split_column)
+    arguments.integer("split_seed", split_seed, 0, arguments.SEED)

@@ -33,6 +33,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
     Reference:
         [Harper and Konstan, 2015](https://doi.org/10.1145/2827872)
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     examples = pipeline.read(tfds.builder("movielens/100k-ratings", data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"], _decode

@@ -63,6 +63,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         ValueError: If there is no such split, or the batch size is below 1.
         OSError: If the dataset cannot be prepared in `data_dir`.
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     examples = pipeline.read(MultiDigits(data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, shuffle_buffer=SIZES["train"]

@@ -36,6 +36,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         [Sabour et al., 2017](https://arxiv.org/abs/1710.09829),
         [Sener and Koltun, 2018](https://arxiv.org/abs/1810.04650)
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     digits = pipeline.read(tfds.builder("mnist", data_dir=data_dir), SPLITS, split)
     partners = digits.shuffle(SIZES[split], seed=0, reshuffle_each_iteration=False)
     examples = tf.data.Dataset.zip(digits, partners).enumerate().map(_overlay, tf.data.AUTOTUNE)

@@ -34,6 +34,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
     Reference:
         [Parkhi et al., 2012](https://www.robots.ox.ac.uk/~vgg/publications/2012/parkhi12a/)
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
     examples = pipeline.read(tfds.builder("oxford_iiit_pet", data_dir=data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 1_000, _decode)
     if augment and split == "train":

@@ -8,6 +8,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager, extractor, util
 
+from mtl_zoo import arguments
+
 try:
     import fcntl
 except ImportError:  # on Windows
@@ -79,8 +81,7 @@ def batches(
     Raises:
         ValueError: If the batch size is below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    _check_batches(batch_size, seed, drop_remainder)
     if split == "train":
         examples = examples.shuffle(shuffle_buffer, seed=seed)
     if decode is not None:
@@ -90,6 +91,32 @@ def batches(
         .map(transform, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def check(
+    splits, split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment=False, manual_dir=None
+):
+    """Raise an error unless the arguments that `load` functions share are right, before anything is read.
+
+    Args:
+        splits: Collection of the names of splits.
+        split: Name.
+        batch_size: As for `batches`.
+        data_dir: Path or `None`.
+        seed: As for `batches`.
+        drop_remainder: As for `batches`.
+        augment: Boolean.
+        manual_dir: Path or `None`.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    check_split(splits, split)
+    _check_batches(batch_size, seed, drop_remainder)
+    augment = arguments.flag("augment", augment)
+    for name, path in (("data_dir", data_dir), ("manual_dir", manual_dir)):
+        if path is not None:
+            arguments.path(name, path)
 
 
 def check_split(splits, split):
@@ -102,8 +129,7 @@ def check_split(splits, split):
     Raises:
         ValueError: If `splits` does not hold `split`.
     """
-    if split not in splits:
-        raise ValueError(f"`split` must be one of {list(splits)}. Received: split={split!r}")
+    arguments.option("split", split, list(splits))
 
 
 def pick(features, tasks):
@@ -152,6 +178,12 @@ def _alone(folder):
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_batches(batch_size, seed, drop_remainder):
+    batch_size = arguments.integer("batch_size", batch_size, 1, arguments.EXAMPLES)
+    seed = arguments.integer("seed", seed, 0, arguments.SEED)
+    drop_remainder = arguments.flag("drop_remainder", drop_remainder)
 
 
 def _batched(examples, batch_size, drop_remainder):

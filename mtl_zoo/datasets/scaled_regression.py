@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import mlp
 from mtl_zoo.task import Task
@@ -35,8 +36,9 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, draw=0)
     Note:
         The paper does not say how its inputs are drawn.
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
+    draw = arguments.integer("draw", draw, 0, arguments.SEED)
     del data_dir  # nothing is stored
-    pipeline.check_split(SIZES, split)
     examples = tf.data.Dataset.from_tensor_slices(_draw(draw)[split])
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, shuffle_buffer=SIZES["train"]

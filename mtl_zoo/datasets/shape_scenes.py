@@ -57,6 +57,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
         `[batch, 64, 64, 1]`, distances along the optical axis; and float32 `[batch, 64, 64, 3]`, unit
         vectors toward the camera, x to the right, y down, z away from the camera.
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
     examples = pipeline.read(ShapeScenes(data_dir=data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, shuffle_buffer=SIZES["train"]

@@ -33,6 +33,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
     Reference:
         [Jackson et al., 2018](https://github.com/Jakobovski/free-spoken-digit-dataset)
     """
+    pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     examples = pipeline.read(tfds.builder("spoken_digit", data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"], _decode

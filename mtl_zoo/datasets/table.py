@@ -8,6 +8,7 @@ from collections.abc import Collection
 import numpy as np
 from absl import logging
 
+from mtl_zoo import arguments
 from mtl_zoo.datasets.cells import MARKERS
 
 
@@ -47,7 +48,7 @@ class Table:
     """
 
     def __init__(self, path, missing=None):
-        self.path = path
+        self.path = arguments.path("path", path)
         self.rows, self.bad = [], {}
         records = _records(path)
         header = self._header(records)

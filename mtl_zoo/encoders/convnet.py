@@ -4,6 +4,8 @@ import functools
 
 from keras import layers
 
+from mtl_zoo import arguments
+
 
 def convnet(*filters, kernel_size=3, activation="relu"):
     """Return one stage of convolution and 2x2 max pooling per size.
@@ -16,11 +18,17 @@ def convnet(*filters, kernel_size=3, activation="relu"):
     Returns:
         List of stages, each from `[batch, height, width, channels]` to half the height and width, rounded up.
 
+    Raises:
+        ValueError: If a size is not a positive integer, or another argument is of the wrong kind.
+
     Example:
 
     >>> mz.encoders.encode(keras.Input((28, 28, 3)), convnet(32, 64), "shared").shape
     (None, 7, 7, 64)
     """
+    filters = arguments.integers("filters", filters, 1, arguments.UNITS)
+    kernel_size = arguments.integer("kernel_size", kernel_size, 1, arguments.SIDE)
+    arguments.activation("activation", activation)
     return [
         functools.partial(_stage, filters=size, kernel_size=kernel_size, activation=activation)
         for size in filters

@@ -4,6 +4,8 @@ import functools
 
 from keras import layers
 
+from mtl_zoo import arguments
+
 
 def mlp(*units, activation="relu", dropout=0.0):
     """Return one dense stage per size.
@@ -18,12 +20,18 @@ def mlp(*units, activation="relu", dropout=0.0):
     Returns:
         List of stages.
 
+    Raises:
+        ValueError: If a size is not a positive integer, or another argument is of the wrong kind.
+
     Example:
 
     >>> encoder = mlp(64, 32)
     >>> mz.encoders.encode(keras.Input((10,)), encoder, "shared").shape
     (None, 32)
     """
+    units = arguments.integers("units", units, 1, arguments.UNITS)
+    arguments.activation("activation", activation)
+    dropout = arguments.number("dropout", dropout, least=0, below=1)
     return [functools.partial(_stage, units=size, activation=activation, dropout=dropout) for size in units]
 
 

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from mtl_zoo import arguments as checks
+
 SHARING = ("copied", "shared", "frozen")
 
 
@@ -55,14 +57,18 @@ def pretrained(name, input_shape, weights="imagenet", cut=None, sharing="copied"
         between tasks, `soft_sharing` has nothing to draw together there, and all experts are one. Batch
         normalization counts every tower's batch.
     """
-    if sharing not in SHARING:
-        raise ValueError(f"`sharing` must be one of {SHARING}. Received: sharing={sharing!r}")
-    if len(input_shape) != 3 or None in input_shape or input_shape[-1] != 3:
-        raise ValueError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape}")
+    checks.option("sharing", sharing, SHARING)
+    keywords = checks.mapping("arguments", arguments)
+    if weights is not None:
+        checks.path("weights", weights)
+    if cut is not None and not isinstance(cut, str):
+        checks.texts("cut", cut)
+    is_shape = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3
+    if not is_shape or None in input_shape or input_shape[-1] != 3:
+        raise ValueError(f"`input_shape` must be (height, width, 3). Received: input_shape={input_shape!r}")
+    input_shape = checks.integers("input_shape", input_shape, 1, checks.SIDE)
     function = _function(name)
-    network = function(
-        include_top=False, weights=weights, input_shape=tuple(input_shape), **(arguments or {})
-    )
+    network = function(include_top=False, weights=weights, input_shape=tuple(input_shape), **keywords)
     stages = [
         functools.partial(_stage, piece=piece, sharing=sharing, redraw=weights is None)
         for piece in _pieces(network, cut, sharing)
@@ -73,9 +79,7 @@ def pretrained(name, input_shape, weights="imagenet", cut=None, sharing="copied"
 def _function(name):
     """Return the function of `keras.applications`."""
     functions = {key: x for key, x in vars(keras.applications).items() if inspect.isfunction(x)}
-    if name not in functions:
-        raise ValueError(f"`name` must be one of {sorted(functions)}. Received: name={name!r}")
-    return functions[name]
+    return functions[checks.option("name", name, sorted(functions))]
 
 
 def _pieces(network, cut, sharing):

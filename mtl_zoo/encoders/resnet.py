@@ -4,6 +4,8 @@ import functools
 
 from keras import layers
 
+from mtl_zoo import arguments
+
 NORMALIZATIONS = {"batch": layers.BatchNormalization, "layer": layers.LayerNormalization}
 
 
@@ -24,7 +26,7 @@ def resnet(*filters, blocks=1, normalization="batch"):
         List of stages from `[batch, height, width, channels]` to `[batch, height', width', filters]`.
 
     Raises:
-        ValueError: If `normalization` is unknown.
+        ValueError: If `normalization` is unknown, or a size or `blocks` is not a positive integer.
 
     Example:
 
@@ -34,11 +36,9 @@ def resnet(*filters, blocks=1, normalization="batch"):
     Reference:
         [He et al., 2016](https://arxiv.org/abs/1512.03385)
     """
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"`normalization` must be one of {sorted(NORMALIZATIONS)}. "
-            f"Received: normalization={normalization!r}"
-        )
+    filters = arguments.integers("filters", filters, 1, arguments.UNITS)
+    blocks = arguments.integer("blocks", blocks, 1, arguments.COPIES)
+    arguments.option("normalization", normalization, sorted(NORMALIZATIONS))
     return [
         functools.partial(
             _stage,

@@ -4,6 +4,7 @@ import functools
 
 from keras import layers, ops
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.convnet import convnet
 
 
@@ -31,6 +32,9 @@ def spectrogram(
         List of stages, the first from waveforms `[batch, samples]` in [-1, 1], all to maps
         `[batch, time, band, filters]`.
 
+    Raises:
+        ValueError: If there are no sizes, or an argument is of the wrong kind.
+
     Example:
 
     >>> mz.encoders.encode(keras.Input((16000,)), spectrogram(8, 16), "shared").shape
@@ -40,6 +44,12 @@ def spectrogram(
         Log-mel energies are normalized to mean 0 and variance 1 within every example, so that loudness hardly
         matters, and the other examples of a batch do not.
     """
+    sampling_rate = arguments.integer("sampling_rate", sampling_rate, 1)
+    num_mel_bins = arguments.integer("num_mel_bins", num_mel_bins, 1, arguments.SIDE)
+    frame_length = arguments.integer("frame_length", frame_length, 1, arguments.UNITS)
+    frame_step = arguments.integer("frame_step", frame_step, 1, arguments.UNITS)
+    if not filters:
+        raise ValueError("`filters` must have at least one size. Received: none")
     first, *rest = convnet(*filters, kernel_size=kernel_size, activation=activation)
     options = {
         "sampling_rate": sampling_rate,

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 from keras import layers, ops
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.mlp import mlp
 
 MISSING = -(2**63)  # in a column of integers; floats have NaN and strings ""
@@ -68,9 +69,11 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbe
         `jit_compile=True` after a warning. A table of numbers alone compiles. Keras' `fit` takes strings from
         a `tf.data.Dataset`, not from NumPy arrays.
     """
+    embedding_dim = arguments.integer("embedding_dim", embedding_dim, 1, arguments.UNITS)
+    dense = mlp(*units, activation=activation, dropout=dropout)
     columns = _adapt(data, numbers)
     first = functools.partial(_stage, columns=columns, embedding_dim=embedding_dim)
-    return [first, *mlp(*units, activation=activation, dropout=dropout)]
+    return [first, *dense]
 
 
 def tabular_inputs(data):

@@ -4,6 +4,7 @@ import functools
 
 from keras import layers
 
+from mtl_zoo import arguments
 from mtl_zoo.layers.position_embedding import PositionEmbedding
 from mtl_zoo.layers.self_attention import SelfAttention
 
@@ -29,7 +30,8 @@ def transformer(
         List of `1 + depth` stages, the first from tokens `[batch, length]`, all to `[batch, length, width]`.
 
     Raises:
-        ValueError: If `num_heads` does not divide `width`, or no length is known.
+        ValueError: If `num_heads` does not divide `width`, no length is known, or an argument is of the wrong
+            kind.
 
     Example:
 
@@ -43,6 +45,15 @@ def transformer(
     Note:
         Positions are learned, as in [Devlin et al., 2019](https://arxiv.org/abs/1810.04805).
     """
+    vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size, 1, arguments.ENTRIES)
+    width = arguments.integer("width", width, 1, arguments.UNITS)
+    depth = arguments.integer("depth", depth, 0, arguments.COPIES)
+    num_heads = arguments.integer("num_heads", num_heads, 1, arguments.UNITS)
+    dropout = arguments.number("dropout", dropout, least=0, below=1)
+    if feed_forward is not None:
+        feed_forward = arguments.integer("feed_forward", feed_forward, 1, arguments.UNITS)
+    if max_length is not None:
+        max_length = arguments.integer("max_length", max_length, 1, arguments.ENTRIES)
     if width % num_heads:
         raise ValueError(f"`num_heads` must divide `width`. Received: num_heads={num_heads}, width={width}")
     embed = functools.partial(_embed, vocabulary_size=vocabulary_size, width=width, max_length=max_length)

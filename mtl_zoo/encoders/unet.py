@@ -4,6 +4,7 @@ import functools
 
 from keras import layers
 
+from mtl_zoo import arguments
 from mtl_zoo.encoders.resnet import NORMALIZATIONS
 from mtl_zoo.features import current
 
@@ -25,7 +26,7 @@ def unet(*filters, kernel_size=3, normalization="batch"):
         a multiple of `2 ** (len(filters) - 1)`; any other may have any size.
 
     Raises:
-        ValueError: If there are no sizes or `normalization` is unknown.
+        ValueError: If there are no sizes, one is not a positive integer, or `normalization` is unknown.
 
     Example:
 
@@ -39,13 +40,11 @@ def unet(*filters, kernel_size=3, normalization="batch"):
         Convolutions are padded, so that the output has the size of the input and skip connections need no
         crop; the paper's are not normalized, as with `normalization=None`; there is no dropout.
     """
+    filters = arguments.integers("filters", filters, 1, arguments.UNITS)
+    kernel_size = arguments.integer("kernel_size", kernel_size, 1, arguments.SIDE)
+    arguments.option("normalization", normalization, sorted(NORMALIZATIONS), optional=True)
     if not filters:
         raise ValueError("`filters` must have at least one size. Received: none")
-    if normalization is not None and normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"`normalization` must be one of {sorted(NORMALIZATIONS)} or None. "
-            f"Received: normalization={normalization!r}"
-        )
     convolve = functools.partial(_convolve, kernel_size=kernel_size, normalization=normalization)
     downs = [
         functools.partial(_down, filters=size, pool=index > 0, convolve=convolve)

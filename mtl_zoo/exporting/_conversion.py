@@ -2,6 +2,7 @@
 
 import pathlib
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting import faults, signatures
 from mtl_zoo.exporting.files import check_absent, staged, writing
 from mtl_zoo.exporting.model_card import card_path, model_card, write_card
@@ -12,7 +13,7 @@ from mtl_zoo.files import first_line
 
 def check_path(path, suffix):
     """Raise an error unless a file with a suffix, and its card, can be written at `path`."""
-    if pathlib.Path(path).suffix != suffix:
+    if pathlib.Path(arguments.path("path", path)).suffix != suffix:
         raise ValueError(f"`path` must end with '{suffix}'. Received: path='{path}'")
     check_absent(path)
     check_absent(card_path(path))

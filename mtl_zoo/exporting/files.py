@@ -7,12 +7,13 @@ import tempfile
 
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.files import first_line, reserved
 
 
 def check_absent(path):
     """Raise a `FileExistsError` if there is anything at `path`."""
-    if os.path.lexists(path):
+    if os.path.lexists(arguments.path("path", path)):
         raise FileExistsError(f"`path` must not exist: no export is overwritten. Received: path='{path}'")
 
 

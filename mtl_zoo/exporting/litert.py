@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, write
 from mtl_zoo.exporting.files import writing
 from mtl_zoo.exporting.inputs import by_name
@@ -64,14 +65,14 @@ def litert(model, tasks, path, precision="float32", representative=None, informa
     check_tasks(model, tasks)
     _check_precision(precision, representative)
     check_path(path, ".tflite")
+    information = arguments.mapping("information", information)
     examples = None if representative is None else _examples(model, representative)
     content = _convert(model, tasks, precision, examples)
-    write(path, content, model, tasks, {"precision": precision, **(information or {})})
+    write(path, content, model, tasks, {"precision": precision, **information})
 
 
 def _check_precision(precision, representative):
-    if precision not in PRECISIONS:
-        raise ValueError(f"`precision` must be one of {PRECISIONS}. Received: precision={precision!r}")
+    arguments.option("precision", precision, PRECISIONS)
     if (precision == "int8") != (representative is not None):
         raise ValueError(
             "`representative` must be given for int8, and only there. Received: "

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, write
 from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.validation import check_tasks
@@ -43,6 +44,7 @@ def onnx(model, tasks, path, information=None):
     check_tasks(model, tasks)
     _check_names(model, tasks)
     check_path(path, ".onnx")
+    arguments.mapping("information", information)
     function, owner = trace(model, tasks)
     proto = _convert(function, owner, model)
     _store_constants(proto.graph, function.get_concrete_function())

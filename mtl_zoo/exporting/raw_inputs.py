@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting.signatures import Signature, predictor
 
 IMAGE_BYTES = "image_bytes"
@@ -28,6 +29,13 @@ class Pixels:
 
     scale: float | tuple[float, ...] = 1 / 255
     offset: float | tuple[float, ...] = 0.0
+
+    def __post_init__(self):
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            if isinstance(value, (tuple, list, np.ndarray)):
+                arguments.numbers(name, value)
+            else:
+                arguments.number(name, value)
 
     def decode(self, encoded, shape):
         """Return images `[batch, *shape]`, float32, from encoded ones, a string tensor `[batch]`.

@@ -6,6 +6,7 @@ import tempfile
 
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting import classes, faults, raw_inputs, signatures
 from mtl_zoo.exporting.compilable import check_compilable
 from mtl_zoo.exporting.describe import read_signatures
@@ -81,7 +82,14 @@ def saved_model(
     probabilities = loaded.signatures["left"](image=images)["left"]
     ```
     """
-    class_names = class_names or {}
+    class_names = arguments.mapping("class_names", class_names)
+    information = arguments.mapping("information", information)
+    if image_bytes is not None:
+        arguments.instance("image_bytes", image_bytes, raw_inputs.Pixels)
+    if warmup is not None:
+        arguments.mapping("warmup", warmup)
+    example = arguments.flag("example", example)
+    bfloat16 = arguments.flag("bfloat16", bfloat16)
     check_tasks(model, tasks)
     classes.check_class_names(tasks, class_names)
     _check_device(device, batch_sizes, encoded=image_bytes or example, named=any(class_names.values()))
@@ -104,8 +112,7 @@ def saved_model(
 
 
 def _check_device(device, batch_sizes, encoded, named):
-    if device not in DEVICES:
-        raise ValueError(f"`device` must be one of {DEVICES}. Received: device={device!r}")
+    arguments.option("device", device, DEVICES)
     if device == "tpu" and encoded:
         raise ValueError(
             "With `device='tpu'` clients must decode images and examples, which a TPU cannot. "
@@ -116,8 +123,8 @@ def _check_device(device, batch_sizes, encoded, named):
             "With `device='tpu'` clients must look up names of classes, which a TPU cannot. "
             "Received: `class_names` with names; `None` asks for class ids"
         )
-    sizes = list(batch_sizes)
-    if not sizes or len(set(sizes)) < len(sizes) or not all(isinstance(n, int) and n > 0 for n in sizes):
+    sizes = arguments.integers("batch_sizes", batch_sizes, 1, arguments.EXAMPLES)
+    if not sizes or len(set(sizes)) < len(sizes):
         raise ValueError(f"`batch_sizes` must be different positive integers. Received: {batch_sizes}")
 
 

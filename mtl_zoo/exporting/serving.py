@@ -6,6 +6,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.exporting.describe import read_signatures
 from mtl_zoo.exporting.files import writing
@@ -48,7 +49,8 @@ def write_warmup(path, inputs):
         [SavedModel Warmup](https://www.tensorflow.org/tfx/serving/saved_model_warmup)
     """
     check_installed("tensorflow_serving.apis", "Warm-up requests need")
-    check_files(path)
+    check_files(arguments.path("path", path))
+    arguments.mapping("inputs", inputs)
     loaded = tf.saved_model.load(str(path))
     logs = _logs(loaded.signatures, _inputs_of(path), _given(path, inputs))
     file = pathlib.Path(path, WARMUP)

@@ -18,6 +18,7 @@ import tempfile
 import keras
 import numpy as np
 
+from mtl_zoo import arguments
 from mtl_zoo.exporting import signatures
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.model_card import check_files
@@ -82,7 +83,7 @@ def verify(artefact, model, tasks, batches):
             shape.
     """
     check_tasks(model, tasks)
-    artefact = pathlib.Path(artefact).absolute()
+    artefact = pathlib.Path(arguments.path("artefact", artefact)).absolute()
     check_files(artefact)
     with tempfile.TemporaryDirectory() as folder:
         comparisons = [_Comparison(task) for task in tasks]

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class Branch(keras.layers.Layer):
@@ -40,6 +42,10 @@ class Branch(keras.layers.Layer):
 
     def __init__(self, num_children, temperature=5.0, minimum=0.5, decay=1e-3, **kwargs):
         super().__init__(**kwargs)
+        num_children = arguments.integer("num_children", num_children, 1, arguments.UNITS)
+        temperature = arguments.number("temperature", temperature)
+        minimum = arguments.number("minimum", minimum)
+        decay = arguments.number("decay", decay)
         if not temperature >= minimum > 0 or not decay >= 0:
             raise ValueError(
                 "The temperature must not start below a positive `minimum`, nor rise. "

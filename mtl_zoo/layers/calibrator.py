@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class Calibrator(keras.layers.Layer):
@@ -33,7 +35,7 @@ class Calibrator(keras.layers.Layer):
 
     def __init__(self, strength=0.6, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.strength = strength
+        self.strength = arguments.number("strength", strength, least=0)
         self.supports_masking = True
 
     def call(self, logits):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.layers._mixing import add_constant_weight, check_same_shape, mixing_matrix
 
 
@@ -40,8 +41,8 @@ class CrossStitch(keras.layers.Layer):
 
     def __init__(self, per_channel=True, diagonal=0.9, **kwargs):
         super().__init__(**kwargs)
-        self.per_channel = per_channel
-        self.diagonal = diagonal
+        self.per_channel = arguments.flag("per_channel", per_channel)
+        self.diagonal = arguments.number("diagonal", diagonal)
         self.supports_masking = True
 
     def build(self, input_shape):

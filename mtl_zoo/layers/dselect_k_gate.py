@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class DSelectKGate(keras.layers.Layer):
@@ -50,12 +52,12 @@ class DSelectKGate(keras.layers.Layer):
 
     def __init__(self, num_experts, num_selected=2, gamma=1.0, entropy=1e-3, per_example=False, **kwargs):
         super().__init__(**kwargs)
-        _check(num_experts, num_selected, gamma, entropy)
-        self.num_experts = num_experts
-        self.num_selected = num_selected
-        self.gamma = gamma
-        self.entropy = entropy
-        self.per_example = per_example
+        self.num_experts = arguments.integer("num_experts", num_experts, 1, arguments.COPIES)
+        self.num_selected = arguments.integer("num_selected", num_selected)
+        self.gamma = arguments.number("gamma", gamma, above=0)
+        self.entropy = arguments.number("entropy", entropy, least=0)
+        self.per_example = arguments.flag("per_example", per_example)
+        _check(num_experts, num_selected)
         self.num_bits = math.ceil(math.log2(num_experts))
 
     def build(self, input_shape):
@@ -107,13 +109,9 @@ def smooth_step(x, gamma):
     return 0.5 + 1.5 * ratio - 2.0 * ratio**3
 
 
-def _check(num_experts, num_selected, gamma, entropy):
+def _check(num_experts, num_selected):
     if not 1 <= num_selected <= num_experts or num_experts < 2:
         raise ValueError(
             "There must be at least 2 experts, and from 1 to all of them selected. "
             f"Received: num_experts={num_experts}, num_selected={num_selected}"
-        )
-    if not gamma > 0 or not entropy >= 0:
-        raise ValueError(
-            f"`gamma` must be positive and `entropy` not negative. Received: gamma={gamma}, entropy={entropy}"
         )

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class Harmonization(keras.layers.Layer):
@@ -33,7 +35,7 @@ class Harmonization(keras.layers.Layer):
 
     def __init__(self, num_tasks, **kwargs):
         super().__init__(**kwargs)
-        self.num_tasks = num_tasks
+        self.num_tasks = arguments.integer("num_tasks", num_tasks, 1, arguments.COPIES)
         self.supports_masking = True
 
     def build(self, input_shape):

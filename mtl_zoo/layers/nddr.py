@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.layers._mixing import add_constant_weight, check_same_shape, mixing_matrix
 
 
@@ -38,7 +39,7 @@ class NDDR(keras.layers.Layer):
 
     def __init__(self, diagonal=0.9, **kwargs):
         super().__init__(**kwargs)
-        self.diagonal = diagonal
+        self.diagonal = arguments.number("diagonal", diagonal)
         self.supports_masking = True
 
     def build(self, input_shape):

@@ -2,6 +2,8 @@
 
 import keras
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class PositionEmbedding(keras.layers.Layer):
@@ -27,7 +29,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     def __init__(self, max_length, **kwargs):
         super().__init__(**kwargs)
-        self.max_length = max_length
+        self.max_length = arguments.integer("max_length", max_length, 1, arguments.ENTRIES)
         self.supports_masking = True
 
     def build(self, input_shape):

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class SelfAttention(keras.layers.Layer):
@@ -34,8 +36,8 @@ class SelfAttention(keras.layers.Layer):
 
     def __init__(self, num_heads, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.dropout = dropout
+        self.num_heads = arguments.integer("num_heads", num_heads, 1, arguments.UNITS)
+        self.dropout = arguments.number("dropout", dropout, least=0, below=1)
         self.supports_masking = True
 
     def build(self, input_shape):

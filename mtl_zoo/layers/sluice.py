@@ -5,6 +5,7 @@ import itertools
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.layers._mixing import add_constant_weight, check_same_shape, mixing_matrix
 
 
@@ -48,9 +49,9 @@ class Sluice(keras.layers.Layer):
 
     def __init__(self, num_subspaces=2, orthogonality=1e-3, diagonal=0.9, **kwargs):
         super().__init__(**kwargs)
-        self.num_subspaces = num_subspaces
-        self.orthogonality = orthogonality
-        self.diagonal = diagonal
+        self.num_subspaces = arguments.integer("num_subspaces", num_subspaces, 1, arguments.COPIES)
+        self.orthogonality = arguments.number("orthogonality", orthogonality, least=0)
+        self.diagonal = arguments.number("diagonal", diagonal)
         self.supports_masking = True
 
     def build(self, input_shape):

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from mtl_zoo import arguments
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class SqueezeExcitation(keras.layers.Layer):
@@ -33,7 +35,7 @@ class SqueezeExcitation(keras.layers.Layer):
 
     def __init__(self, reduction=16, **kwargs):
         super().__init__(**kwargs)
-        self.reduction = reduction
+        self.reduction = arguments.integer("reduction", reduction, 1, arguments.UNITS)
         self.supports_masking = True
 
     def build(self, input_shape):

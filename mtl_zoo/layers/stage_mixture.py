@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from mtl_zoo import arguments
 from mtl_zoo.layers._mixing import add_constant_weight
 
 
@@ -30,7 +31,7 @@ class StageMixture(keras.layers.Layer):
 
     def __init__(self, last=0.9, **kwargs):
         super().__init__(**kwargs)
-        self.last = last
+        self.last = arguments.number("last", last)
         self.supports_masking = True
 
     def build(self, input_shape):

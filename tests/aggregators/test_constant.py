@@ -25,7 +25,7 @@ def test_tasks_and_weights_may_be_permuted_together():
 
 
 def test_weights_must_not_be_negative():
-    with pytest.raises(ValueError, match=r"`weights` must not be negative. Received: weights="):
+    with pytest.raises(ValueError, match=r"must hold finite numbers of at least 0. Received: weights="):
         Constant([1.0, -1.0])
 
 

@@ -75,8 +75,11 @@ def test_tasks_that_do_not_reach_a_variable_have_no_vote():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_byzantine": -1}, "`num_byzantine` must not be negative. Received: num_byzantine=-1"),
-        ({"num_selected": 0}, "`num_selected` must be positive. Received: num_selected=0"),
+        (
+            {"num_byzantine": -1},
+            "must be an integer of at least 0. Received: num_byzantine=-1",
+        ),
+        ({"num_selected": 0}, "`num_selected` must be an integer of at least 1. Received: num_selected=0"),
         ({"num_selected": 3}, "at most the number of tasks, 2. Received: num_selected=3"),
     ],
 )

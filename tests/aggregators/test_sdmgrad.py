@@ -97,7 +97,7 @@ def test_resumes(tmp_path):
     ("arguments", "message"),
     [
         ({"momentum": 1.0}, "`momentum` must be at least 0 and below 1. Received: momentum=1.0"),
-        ({"steps": 0}, "`steps` must be positive. Received: steps=0"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1. Received: steps=0"),
         ({"regularization": -1.0}, "must not be negative. Received: .*regularization=-1.0"),
     ],
 )

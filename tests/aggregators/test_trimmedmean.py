@@ -55,5 +55,5 @@ def test_tasks_that_do_not_reach_a_variable_have_no_vote():
 
 
 def test_trim_must_not_be_negative():
-    with pytest.raises(ValueError, match=r"`trim` must not be negative. Received: trim=-1"):
+    with pytest.raises(ValueError, match=r"`trim` must be an integer of at least 0. Received: trim=-1"):
         TrimmedMean(trim=-1)

@@ -157,7 +157,7 @@ def test_penalty_and_its_settings_survive_saving(tmp_path):
             r"must be one of \['l2', 'last_axis', 'tensor_train', 'tucker'\]. Received: .*='l1'",
         ),
         ({"strength": -0.1}, r"`strength` must not be negative. Received: strength=-0.1"),
-        ({"strength": float("nan")}, r"`strength` must not be negative. Received: strength=nan"),
+        ({"strength": float("nan")}, r"`strength` must be a finite number. Received: strength=nan"),
     ],
 )
 def test_errors(options, message):

@@ -88,7 +88,7 @@ def test_fixed_preferences_draw_nothing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"strength": -1}, r"`strength` must be non-negative and finite. Received: strength=-1"),
+        ({"strength": -1}, r"`strength` must not be negative. Received: strength=-1"),
         ({"alpha": 0}, r"`alpha` must be positive and finite. Received: alpha=0"),
         ({"preferences": [1, -1]}, r"finite numbers of at least 0. Received: preferences=\[1, -1\]"),
         ({"preferences": [0, 0]}, r"must have a positive entry. Received: preferences=\[0, 0\]"),

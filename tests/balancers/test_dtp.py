@@ -81,9 +81,9 @@ def test_extreme_losses_are_finite(losses):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gamma": -1}, r"`gamma` must be non-negative and finite. Received: gamma=-1"),
-        ({"alpha": 0}, r"`alpha` must be in \(0, 1\]. Received: alpha=0"),
-        ({"alpha": 1.5}, r"`alpha` must be in \(0, 1\]. Received: alpha=1.5"),
+        ({"gamma": -1}, r"`gamma` must not be negative. Received: gamma=-1"),
+        ({"alpha": 0}, r"`alpha` must be above 0 and at most 1. Received: alpha=0"),
+        ({"alpha": 1.5}, r"`alpha` must be above 0 and at most 1. Received: alpha=1.5"),
     ],
 )
 def test_arguments_must_be_valid(arguments, message):

@@ -62,5 +62,5 @@ def test_a_task_absent_for_an_epoch_keeps_its_last_mean():
 
 
 def test_temperature_must_be_positive():
-    with pytest.raises(ValueError, match=r"must be positive. Received: temperature=0"):
+    with pytest.raises(ValueError, match=r"must be positive and finite. Received: temperature=0"):
         DWA(temperature=0)

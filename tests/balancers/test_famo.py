@@ -150,7 +150,7 @@ def test_one_task_keeps_its_logit():
     ("arguments", "message"),
     [
         ({"learning_rate": 0}, r"must be positive and finite. Received: learning_rate=0"),
-        ({"weight_decay": -1}, r"must be non-negative and finite. Received: weight_decay=-1"),
+        ({"weight_decay": -1}, r"must not be negative. Received: weight_decay=-1"),
     ],
 )
 def test_arguments_must_be_valid(arguments, message):

@@ -63,7 +63,7 @@ def test_is_that_of_the_present_tasks():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"theta": -1}, r"`theta` must be non-negative and finite. Received: theta=-1"),
+        ({"theta": -1}, r"`theta` must not be negative. Received: theta=-1"),
         ({"preferences": [1, -1]}, r"finite numbers of at least 0. Received: preferences=\[1, -1\]"),
         ({"preferences": [0, 0]}, r"must have a positive entry. Received: preferences=\[0, 0\]"),
         ({"reference": [float("nan")]}, r"must hold finite numbers. Received: reference=\[nan\]"),

@@ -16,7 +16,7 @@ def test_weights_the_losses():
 
 
 def test_weights_must_not_be_negative():
-    with pytest.raises(ValueError, match=r"must not be negative. Received: weights=\[1, -1\]"):
+    with pytest.raises(ValueError, match=r"finite numbers of at least 0. Received: weights=\[1, -1\]"):
         Static([1, -1])
 
 

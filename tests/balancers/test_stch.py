@@ -50,7 +50,7 @@ def test_maximum_is_over_the_present_tasks():
     ("arguments", "message"),
     [
         ({"mu": 0}, r"`mu` must be positive and finite. Received: mu=0"),
-        ({"mu": float("nan")}, r"must be positive and finite. Received: mu=nan"),
+        ({"mu": float("nan")}, r"must be a finite number. Received: mu=nan"),
         ({"preferences": [1, -1]}, r"finite numbers of at least 0. Received: preferences=\[1, -1\]"),
         ({"preferences": [0, 0]}, r"must have a positive entry. Received: preferences=\[0, 0\]"),
         ({"reference": [0, float("inf")]}, r"must hold finite numbers. Received: reference=\[0, inf\]"),

@@ -465,7 +465,7 @@ def test_takes_the_first_batch_of_a_dataset(tmp_path):
         ({"every": 0}, r"`every` must be an integer of at least 1. Received: every=0"),
         ({"every": 2.0}, r"`every` must be an integer"),
         ({"vanishing_ratio": -1.0}, r"`vanishing_ratio` must not be negative"),
-        ({"vanishing_norm": 2.0, "exploding_norm": 1.0}, r"Received: 0.0001, 2.0, 1.0"),
+        ({"vanishing_norm": 2.0, "exploding_norm": 1.0}, r"Received: vanishing_norm=2.0, exploding_norm=1.0"),
         ({"data": [X, Y]}, r"`data` must be a batch .* Received: list"),
         ({"data": tf.data.Dataset.from_tensors((X, Y)).take(0)}, r"at least one batch"),
     ],

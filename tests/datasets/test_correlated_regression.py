@@ -55,5 +55,5 @@ def test_draws():
 
 
 def test_correlation_is_checked():
-    with pytest.raises(ValueError, match=r"from -1 to 1. Received: correlation=1.5"):
+    with pytest.raises(ValueError, match=r"between -1 and 1. Received: correlation=1.5"):
         correlated_regression.load("train", 8, correlation=1.5)

@@ -135,8 +135,8 @@ def test_trains_both_tasks(mixed):
     ("datasets", "options", "message"),
     [
         ({}, {}, "at least one dataset"),
-        (sources(), {"batch_size": 0}, "`batch_size` must be positive"),
-        (sources(), {"steps": 0}, "`steps` must be positive"),
+        (sources(), {"batch_size": 0}, "`batch_size` must be an integer of at least 1"),
+        (sources(), {"steps": 0}, "`steps` must be an integer of at least 1"),
         (sources(), {"temperature": -1.0}, "`temperature` must be positive"),
         (sources(), {"weights": "equal"}, "'proportional', 'uniform' or a dict.*Received: weights='equal'"),
         (sources(), {"weights": {"kind": 1}}, "a dict with the keys"),

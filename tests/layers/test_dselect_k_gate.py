@@ -110,7 +110,7 @@ def test_compiles():
         ),
         ({"num_experts": 2, "num_selected": 3}, "Received: num_experts=2, num_selected=3"),
         ({"num_experts": 2, "gamma": 0.0}, "`gamma` must be positive .* Received: gamma=0.0"),
-        ({"num_experts": 2, "entropy": -1.0}, "Received: gamma=1.0, entropy=-1.0"),
+        ({"num_experts": 2, "entropy": -1.0}, "`entropy` must not be negative. Received: entropy=-1.0"),
     ],
 )
 def test_errors(arguments, message):

@@ -1,5 +1,6 @@
 #include "arrays.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +67,9 @@ static bool parse_header(const char *text, Header *header) {
   for (header->rank = 0; *shape != ')'; header->rank++) {
     char *end;
     if (header->rank == MAX_RANK) return false;
+    errno = 0;
     header->shape[header->rank] = strtoll(shape, &end, 10);
-    if (end == shape || header->shape[header->rank] < 0) return false;
+    if (end == shape || errno || header->shape[header->rank] < 0) return false;
     shape = end + strspn(end, ", ");
   }
   return true;
@@ -98,19 +100,58 @@ static void check_type_and_shape(const Header *header, const TensorInfo *input) 
        numpy_type_name(header->type), received);
 }
 
+/* Find how many bytes an array has; false if no file has as many. An array with an axis of size 0 has none. */
+static bool find_size(const Header *header, size_t item, size_t *size) {
+  bool is_empty = false;
+  *size = item;
+  for (int i = 0; i < header->rank; i++) {
+    if (!header->shape[i]) {
+      is_empty = true;
+    } else {
+      if (*size > (size_t)INT64_MAX / (size_t)header->shape[i]) return false;
+      *size *= (size_t)header->shape[i];
+    }
+  }
+  if (is_empty) *size = 0;
+  return true;
+}
+
+/* Read up to `most` bytes into memory that grows with what is there, whatever was asked for. Returns NULL on an error
+ * of the file or if memory is short. */
+static char *read_bytes(FILE *file, size_t most, size_t *size) {
+  char *bytes = NULL;
+  size_t room = most < 65536 ? most : 65536;
+  for (*size = 0;; room = room > most / 2 ? most : 2 * room) {
+    char *moved = realloc(bytes, room + 1); /* never of 0 bytes */
+    if (!moved) break;
+    bytes = moved;
+    *size += fread(bytes + *size, 1, room - *size, file);
+    if (ferror(file)) break;
+    if (*size < room || room == most) return bytes;
+  }
+  free(bytes);
+  return NULL;
+}
+
+static void free_bytes(void *data, size_t size, void *unused) {
+  (void)size, (void)unused;
+  free(data);
+}
+
 static TF_Tensor *read_array(const char *path, const TensorInfo *input) {
   Header header;
   FILE *file = open_file(path, input);
-  if (!read_header(file, &header))
+  bool is_array = read_header(file, &header);
+  size_t size = 0, read = 0;
+  bool is_whole = is_array && find_size(&header, TF_DataTypeSize(input->type), &size);
+  char *bytes = is_whole ? read_bytes(file, size, &read) : NULL;
+  fclose(file);
+  if (!is_array)
     fail("Input '%.*s' must be a file by numpy.save, in C order. Received: '%s'", TEXT(input->key), path);
   check_type_and_shape(&header, input);
-  size_t size = TF_DataTypeSize(input->type);
-  for (int i = 0; i < header.rank; i++) size *= (size_t)header.shape[i];
-  TF_Tensor *tensor = TF_AllocateTensor(input->type, header.shape, header.rank, size);
-  if (!tensor || fread(TF_TensorData(tensor), 1, size, file) != size)
+  if (!bytes || read < size)
     fail("Input '%.*s' must be a whole file. Received: '%s', which ends early", TEXT(input->key), path);
-  fclose(file);
-  return tensor;
+  return TF_NewTensor(input->type, header.shape, header.rank, bytes, size, free_bytes, NULL);
 }
 
 static void free_string(void *data, size_t size, void *unused) {
@@ -121,17 +162,15 @@ static void free_string(void *data, size_t size, void *unused) {
 
 /* Return a batch of one string: what a file holds. */
 static TF_Tensor *read_string(const char *path, const TensorInfo *input) {
+  size_t size;
   FILE *file = open_file(path, input);
-  fseek(file, 0, SEEK_END);
-  long size = ftell(file);
-  rewind(file);
-  char *bytes = malloc(size > 0 ? (size_t)size : 1);
-  if (size < 0 || !bytes || fread(bytes, 1, (size_t)size, file) != (size_t)size)
-    fail("Input '%.*s' must be a file that can be read. Received: '%s'", TEXT(input->key), path);
+  char *bytes = read_bytes(file, INT64_MAX, &size);
   fclose(file);
   TF_TString *string = malloc(sizeof *string);
+  if (!bytes || !string)
+    fail("Input '%.*s' must be a file that can be read. Received: '%s'", TEXT(input->key), path);
   TF_StringInit(string);
-  TF_StringCopy(string, bytes, (size_t)size);
+  TF_StringCopy(string, bytes, size);
   free(bytes);
   int64_t shape[MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
   int rank = input->rank < 0 ? 1 : input->rank;

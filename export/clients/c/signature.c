@@ -11,6 +11,9 @@ enum { ENTRY_KEY = 1, ENTRY_VALUE = 2 };
 enum { TENSOR_NAME = 1, TENSOR_TYPE = 2, TENSOR_SHAPE = 3 };
 enum { SHAPE_SIZE = 2, SHAPE_UNKNOWN_RANK = 3, SIZE_NUMBER = 1 };
 
+/* No bytes, at a place that may be compared, copied and printed. */
+static const Slice EMPTY = {(const uint8_t *)"", 0};
+
 /* A field of a message: a number, or bytes (text or another message). */
 typedef struct {
   uint64_t id;
@@ -42,7 +45,7 @@ static bool take_bytes(Slice *message, uint64_t size, Slice *bytes) {
 static bool next_field(Slice *message, Field *field) {
   uint64_t tag, size;
   if (!take_number(message, &tag)) return false;
-  *field = (Field){.id = tag >> 3};
+  *field = (Field){.id = tag >> 3, .bytes = EMPTY};
   switch (tag & 7) {
     case 0: return take_number(message, &field->number);
     case 1: return take_bytes(message, 8, &field->bytes);
@@ -57,7 +60,7 @@ static bool next_pair(Slice *message, uint64_t id, Slice *key, Slice *value) {
   Field entry, field;
   while (next_field(message, &entry)) {
     if (entry.id != id) continue;
-    *key = *value = (Slice){0};
+    *key = *value = EMPTY;
     while (next_field(&entry.bytes, &field)) {
       if (field.id == ENTRY_KEY) *key = field.bytes;
       if (field.id == ENTRY_VALUE) *value = field.bytes;
@@ -69,6 +72,7 @@ static bool next_pair(Slice *message, uint64_t id, Slice *key, Slice *value) {
 
 static void read_shape(Slice shape, TensorInfo *tensor) {
   Field field, size;
+  tensor->rank = 0; /* of several shapes the last one counts */
   while (next_field(&shape, &field)) {
     if (field.id == SHAPE_UNKNOWN_RANK || tensor->rank == MAX_RANK) {
       tensor->rank = -1;
@@ -82,7 +86,7 @@ static void read_shape(Slice shape, TensorInfo *tensor) {
 }
 
 static TensorInfo read_tensor_info(Slice key, Slice message) {
-  TensorInfo tensor = {.key = key};
+  TensorInfo tensor = {.key = key, .node = EMPTY};
   Field field;
   while (next_field(&message, &field)) {
     if (field.id == TENSOR_NAME) tensor.node = field.bytes;
@@ -131,10 +135,15 @@ int read_outputs(const Signature *signature, TensorInfo *outputs, int max) {
 }
 
 TF_Output find_output(TF_Graph *graph, const TensorInfo *tensor) {
-  char name[tensor->node.size + 1];
+  TF_Output place = {NULL, 0};
+  char *name = calloc(tensor->node.size + 1, 1);
+  if (!name) return place;
   memcpy(name, tensor->node.data, tensor->node.size);
-  name[tensor->node.size] = '\0';
   char *colon = strrchr(name, ':');
   if (colon) *colon = '\0';
-  return (TF_Output){TF_GraphOperationByName(graph, name), colon ? atoi(colon + 1) : 0};
+  long index = colon ? strtol(colon + 1, NULL, 10) : 0;
+  TF_Operation *operation = TF_GraphOperationByName(graph, name);
+  if (operation && index >= 0 && index < TF_OperationNumOutputs(operation)) place = (TF_Output){operation, (int)index};
+  free(name);
+  return place;
 }
