@@ -66,15 +66,3 @@ def test_scripts_have_the_flags(arguments):
     text = (ROOT / script).read_text() + (ROOT / "export" / "keras_file.py").read_text()
     for flag in re.findall(r"--(\w+)", " ".join(rest)):
         assert f'"{flag}"' in text or f'"--{flag}"' in text, flag
-
-
-def test_links_lead_somewhere():
-    titles = {
-        re.sub(r"\W+", "-", title.lower()).strip("-")
-        for title in re.findall(r"^#+ (.*)", README, re.MULTILINE)
-    }
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
-        path, _, anchor = target.partition("#")
-        assert (ROOT / "export" / path).exists(), target
-        assert not anchor or anchor in titles, target
