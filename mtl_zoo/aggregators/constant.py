@@ -11,9 +11,10 @@ class Constant(Aggregator):
     """Sums the task gradients with constant weights.
 
     Unlike the balancer `Static`, which weighs the losses, it leaves the parameters of single tasks alone.
+    As there, the variable `task_weights` holds the weights, and may be assigned while training.
 
     Args:
-        weights: One non-negative number per task, in the order of the tasks.
+        weights: One non-negative number per task, in the order of the tasks: what `task_weights` starts at.
 
     Raises:
         ValueError: If a weight is negative, or (when built) their number is not the number of tasks.
@@ -26,17 +27,22 @@ class Constant(Aggregator):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.task_weights = [float(weight) for weight in weights]
-        if not all(weight >= 0 for weight in self.task_weights):
+        self.start = [float(weight) for weight in weights]
+        if not all(weight >= 0 for weight in self.start):
             raise ValueError(f"`weights` must not be negative. Received: weights={weights}")
 
     def build(self, jacobian_shape):
-        if num_tasks(jacobian_shape) != len(self.task_weights):
+        if num_tasks(jacobian_shape) != len(self.start):
             raise ValueError(
                 f"`weights` must have one number per task, {num_tasks(jacobian_shape)}. "
-                f"Received: {self.task_weights}"
+                f"Received: {self.start}"
             )
+        self.task_weights = self.add_weight(
+            name="task_weights",
+            shape=(len(self.start),),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.start, dtype),
+            trainable=False,
+        )
 
     def call(self, jacobian, losses=None, present=None):
-        weights = ops.convert_to_tensor(self.task_weights, self.compute_dtype)
-        return keras.tree.map_structure(lambda block: ops.matmul(weights, block), jacobian)
+        return keras.tree.map_structure(lambda block: ops.matmul(self.task_weights, block), jacobian)

@@ -10,8 +10,11 @@ from mtl_zoo.balancers.base import Balancer
 class Static(Balancer):
     """Sums the losses with constant weights.
 
+    The weights are in the variable `task_weights`: `balancer.task_weights.assign([1.0, 0.5])` changes them
+    from the next step on, between calls of `fit` or in a callback, and checkpoints keep them.
+
     Args:
-        weights: One non-negative number per task, in the order of the tasks.
+        weights: One non-negative number per task, in the order of the tasks: what `task_weights` starts at.
 
     Raises:
         ValueError: If a weight is negative, or (when built) their number is not the number of tasks.
@@ -27,15 +30,21 @@ class Static(Balancer):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.task_weights = [float(weight) for weight in weights]
-        if not all(weight >= 0 for weight in self.task_weights):
+        self.start = [float(weight) for weight in weights]
+        if not all(weight >= 0 for weight in self.start):
             raise ValueError(f"`weights` must not be negative. Received: weights={weights}")
 
     def build(self, losses_shape):
-        if losses_shape[0] != len(self.task_weights):
+        if losses_shape[0] != len(self.start):
             raise ValueError(
-                f"`weights` must have one number per task, {losses_shape[0]}. Received: {self.task_weights}"
+                f"`weights` must have one number per task, {losses_shape[0]}. Received: {self.start}"
             )
+        self.task_weights = self.add_weight(
+            name="task_weights",
+            shape=(len(self.start),),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.start, dtype),
+            trainable=False,
+        )
 
     def combine(self, losses, present):
-        return ops.sum(present * ops.convert_to_tensor(self.task_weights, losses.dtype) * losses)
+        return ops.sum(present * self.task_weights * losses)

@@ -5,6 +5,7 @@ from keras import ops
 
 from mtl_zoo import _masked
 from mtl_zoo.balancers import _arguments
+from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
 
 
@@ -21,10 +22,15 @@ class STCH(Balancer):
         reference: One number per task: the losses one would be content with. Defaults to 0 for all.
         preferences: One non-negative number per task, the weights `w`. Defaults to 1 divided by the
             number of present tasks.
+        nadir: One positive number per task, its loss at the worst, in place of the two above: the form of
+            the authors' code for networks, `T * mu * log(sum(exp(log(losses / nadir) / mu)))` over the T
+            present tasks, which does not depend on the losses' scales. Losses must then not be negative, and
+            a task whose loss is below 1e-12 is left out. Defaults to `None`: the form of the paper.
 
     Raises:
         ValueError: If `mu` is not positive, `preferences` has a negative entry or no positive one, or (when
-            built) there is not one number per task.
+            built) there is not one number per task; or if there is a `nadir` that is not positive, or one
+            beside `reference` or `preferences`.
 
     Example:
 
@@ -36,23 +42,44 @@ class STCH(Balancer):
         [Lin et al., 2024](https://arxiv.org/abs/2402.19078)
 
     Note:
-        The authors' code first warms up and divides the losses by their means of that time. Here
-        `preferences` can do so.
+        The authors' code first trains on the sum of the losses' logarithms for four epochs, and takes the
+        mean losses of the last of them for the `nadir`: here, do so with `Logarithm` and another trainer.
     """
 
-    def __init__(self, mu=1.0, reference=None, preferences=None, **kwargs):
+    def __init__(self, mu=1.0, reference=None, preferences=None, nadir=None, **kwargs):
         super().__init__(**kwargs)
         _arguments.check_positive("mu", mu)
         self.mu = mu
         self.reference = _arguments.numbers("reference", reference)
         self.preferences = _arguments.preferences(preferences)
+        self.nadir = _arguments.numbers("nadir", nadir)
+        if nadir is not None:
+            self._check_nadir()
+            self.min_losses = 0.0
 
     def build(self, losses_shape):
         self.ideal = _arguments.for_tasks("reference", self.reference, 0.0, losses_shape[0])
         self.direction = _arguments.for_tasks("preferences", self.preferences, 1.0, losses_shape[0])
+        _arguments.for_tasks("nadir", self.nadir, 1.0, losses_shape[0])
 
     def combine(self, losses, present):
+        if self.nadir is not None:
+            return self._combine_logarithms(losses, present)
         ideal, direction = (ops.convert_to_tensor(x, losses.dtype) for x in (self.ideal, self.direction))
         if self.preferences is None:
             direction = direction / ops.maximum(ops.sum(present), 1.0)
         return self.mu * _masked.logsumexp(direction * (losses - ideal) / self.mu, present)
+
+    def _combine_logarithms(self, losses, present):
+        losses, present = unsolved(losses, present)
+        logarithms = ops.log(losses / ops.convert_to_tensor(self.nadir, losses.dtype))
+        return ops.sum(present) * self.mu * _masked.logsumexp(logarithms / self.mu, present)
+
+    def _check_nadir(self):
+        if self.reference is not None or self.preferences is not None:
+            raise ValueError(
+                "`nadir` takes the place of `reference` and `preferences`. "
+                f"Received: nadir={self.nadir}, reference={self.reference}, preferences={self.preferences}"
+            )
+        if not all(value > 0 for value in self.nadir):
+            raise ValueError(f"`nadir` must hold positive numbers. Received: nadir={self.nadir}")
