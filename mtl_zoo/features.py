@@ -9,8 +9,9 @@ from keras import layers, ops
 
 from mtl_zoo import arguments
 from mtl_zoo.encoders.encode import encode
+from mtl_zoo.layers.sequence_average import SequenceAverage
 
-POOLING = {3: layers.GlobalAveragePooling1D, 4: layers.GlobalAveragePooling2D}
+POOLING = {3: SequenceAverage, 4: layers.GlobalAveragePooling2D}
 
 
 def current(x):
@@ -38,7 +39,7 @@ def mix_towers(layer, towers):
 
 
 def pool(x, name):
-    """Average features over their positions.
+    """Average features over their positions; those that are masked do not count.
 
     Args:
         x: Features `[batch, features]`, a sequence `[batch, length, features]` or maps
@@ -46,7 +47,7 @@ def pool(x, name):
         name: Prefix of the layer's name.
 
     Returns:
-        Tensor `[batch, features]`.
+        Tensor `[batch, features]`; zeros for a sequence of padding alone.
     """
     return POOLING[len(x.shape)](name=f"{name}_average")(x) if len(x.shape) in POOLING else x
 

@@ -1,7 +1,9 @@
-"""Penalties that draw the corresponding weights of several towers together."""
+"""Penalties on weights: of the corresponding ones of several towers, and of subspaces of one tower."""
 
+import itertools
 import math
 
+import keras
 from keras import ops
 
 
@@ -98,3 +100,49 @@ def trace_norm(matrix):
 
 
 PENALTIES = {"l2": l2, "last_axis": last_axis, "tucker": tucker, "tensor_train": tensor_train}
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+class SubspaceOrthogonality(keras.regularizers.Regularizer):
+    """Penalises subspaces of a layer's units that see the same: `strength * sum_{a < b} ||K_a^T K_b||^2`.
+
+    `K_a` are the columns of the kernel, one per unit, of subspace a; the norm is Frobenius'. It is 0 where
+    every unit's weights are orthogonal to those of all units of other subspaces.
+
+    Args:
+        num_subspaces: Number of subspaces, which must divide the units.
+        strength: Factor. Defaults to 1e-3.
+        also: Another regularizer of the same kernel, to be added. Defaults to `None`.
+
+    Example:
+
+    >>> kernel = np.array([[1.0, 1.0], [0.0, 2.0]])  # two units: (1, 0) and (1, 2)
+    >>> float(SubspaceOrthogonality(num_subspaces=2, strength=0.5)(kernel))
+    0.5
+
+    Reference:
+        [Ruder et al., 2019](https://arxiv.org/abs/1705.08142)
+    """
+
+    def __init__(self, num_subspaces, strength=1e-3, also=None):
+        self.num_subspaces = num_subspaces
+        self.strength = strength
+        self.also = also
+
+    def __call__(self, x):
+        """Return the penalty of a kernel `[..., inputs, units]`."""
+        x = ops.convert_to_tensor(x)
+        parts = ops.split(ops.reshape(x, (-1, x.shape[-1])), self.num_subspaces, axis=-1)
+        products = [ops.matmul(ops.transpose(a), b) for a, b in itertools.combinations(parts, 2)]
+        penalty = self.strength * sum(ops.sum(ops.square(product)) for product in products)
+        return penalty if self.also is None else penalty + self.also(x)
+
+    def get_config(self):
+        """Return the arguments."""
+        also = keras.regularizers.serialize(self.also) if self.also is not None else None
+        return {"num_subspaces": self.num_subspaces, "strength": self.strength, "also": also}
+
+    @classmethod
+    def from_config(cls, config):
+        """Return the regularizer of a config."""
+        return cls(**{**config, "also": keras.regularizers.get(config["also"])})

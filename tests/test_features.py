@@ -93,6 +93,6 @@ def test_stem_shares_nothing_for_a_vector_and_a_stage_for_the_rest():
 
 
 def test_stem_may_end_inside_a_unet():
-    x, rest = stem(keras.Input((8, 8, 1)), unet(2, 3), 1)
-    assert [tensor.shape for tensor in x] == [(None, 8, 8, 2)]
+    x, rest = stem(keras.Input((8, 8, 1)), unet(2, 3), 2)
+    assert [tensor.shape for tensor in x] == [(None, 8, 8, 2), (None, 4, 4, 3)]
     assert len(rest) == 1

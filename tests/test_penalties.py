@@ -1,9 +1,10 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mtl_zoo import penalties
-from mtl_zoo.penalties import PENALTIES, trace_norm
+from mtl_zoo.penalties import PENALTIES, SubspaceOrthogonality, trace_norm
 
 
 def towers(num_towers, shape=(3, 4, 5), seed=0):
@@ -103,3 +104,29 @@ def test_compiled_equals_eager(penalty, shape):
     compiled = tf.function(lambda: value_and_gradient(PENALTIES[penalty], weights), jit_compile=True)
     for found, expected in zip(compiled(), value_and_gradient(PENALTIES[penalty], weights), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_orthogonality_by_hand():
+    kernel = np.random.default_rng(0).normal(size=(2, 3, 4, 6)).astype("float32")
+    columns = kernel.reshape(-1, 6).astype("float64")
+    pairs = ((0, 1), (0, 2), (1, 2))
+    products = [columns[:, 2 * a : 2 * a + 2].T @ columns[:, 2 * b : 2 * b + 2] for a, b in pairs]
+    expected = 0.5 * sum(np.square(product).sum() for product in products)
+    np.testing.assert_allclose(SubspaceOrthogonality(3, 0.5)(kernel), expected, rtol=1e-5)
+    also = SubspaceOrthogonality(3, 0.5, keras.regularizers.L2(0.1))
+    np.testing.assert_allclose(also(kernel), expected + 0.1 * np.square(columns).sum(), rtol=1e-5)
+
+
+def test_orthogonal_subspaces_cost_nothing():
+    # Units of one subspace may be alike, those of different ones may not.
+    assert float(SubspaceOrthogonality(2)(np.array([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 3.0, 1.0]]))) == 0
+    assert float(SubspaceOrthogonality(2, 1.0)(np.array([[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 0.0, 0.0]]))) == 4
+
+
+@pytest.mark.parametrize("also", [None, keras.regularizers.L1(0.1)])
+def test_orthogonality_is_saved_with_its_layer(also, tmp_path):
+    penalty = SubspaceOrthogonality(2, 0.5, also)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, kernel_regularizer=penalty)])
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").losses, model.losses)
+    np.testing.assert_allclose(model.losses[0], penalty(model.layers[0].kernel), rtol=1e-6)

@@ -12,9 +12,10 @@ class Constant(Aggregator):
     """Sums the task gradients with constant weights.
 
     Unlike the balancer `Static`, which weighs the losses, it leaves the parameters of single tasks alone.
+    As there, the variable `task_weights` holds the weights, and may be assigned while training.
 
     Args:
-        weights: One non-negative number per task, in the order of the tasks.
+        weights: One non-negative number per task, in the order of the tasks: what `task_weights` starts at.
 
     Raises:
         ValueError: If a weight is negative, or (when built) their number is not the number of tasks.
@@ -27,11 +28,16 @@ class Constant(Aggregator):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.task_weights = arguments.numbers("weights", weights, least=0)
+        self.start = arguments.numbers("weights", weights, least=0)
 
     def build(self, jacobian_shape):
-        arguments.per_task("weights", self.task_weights, num_tasks(jacobian_shape))
+        arguments.per_task("weights", self.start, num_tasks(jacobian_shape))
+        self.task_weights = self.add_weight(
+            name="task_weights",
+            shape=(len(self.start),),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.start, dtype),
+            trainable=False,
+        )
 
     def call(self, jacobian, losses=None, present=None):
-        weights = ops.convert_to_tensor(self.task_weights, self.compute_dtype)
-        return keras.tree.map_structure(lambda block: ops.matmul(weights, block), jacobian)
+        return keras.tree.map_structure(lambda block: ops.matmul(self.task_weights, block), jacobian)

@@ -1,5 +1,7 @@
 """Initial predictions of all tasks at every scale, distilled scale by scale."""
 
+import math
+
 import keras
 from keras import layers
 
@@ -13,24 +15,26 @@ from mtl_zoo.validation import check_blueprint
 
 
 def mti(inputs, tasks, encoder, head=default_head, activation="relu"):
-    """Build initial predictions at the scale of every stage, coarse to fine, and a distillation at each.
+    """Build initial predictions at every scale, coarse to fine, and a distillation at each.
 
-    From the last stage to the first, features of all tasks are propagated to the next scale (feature
+    From the coarsest scale to the finest, features of all tasks are propagated to the next scale (feature
     propagation module), where they help the initial predictions. At each scale the tasks' features and
     initial logits are refined by each other's. A head sees all scales of its task together, brought to the
-    positions of the first. Made for maps; on vectors and sequences the 3x3 convolutions are dense layers.
+    positions of the finest. Made for maps; on vectors and sequences the 3x3 convolutions are dense layers.
 
     Args:
         inputs: `keras.Input`, or the structure of inputs that the first stage takes.
         tasks: Sequence of `Task`.
         encoder: Sequence of stages with static shapes. Those with as many axes as the last one are scales: of
-            a convolutional network that ends in dense stages, these alone.
+            a convolutional network that ends in dense stages, these alone. Of a way down and up again, as in
+            `encoders.unet`, the bottom and the stages up are. Among stages of one size, the first counts as
+            the finest.
         head: Function `(features, task) -> logits`. Defaults to `mtl_zoo.heads.head`.
         activation: Activation after the convolutions that make or propagate features. Defaults to `"relu"`.
 
     Returns:
         Functional `keras.Model` from `inputs` to `{task name: logits}` and `{task name}_initial_{scale}`, the
-        initial logits, in the shape of the final ones, with scale 1 the first. Train these too (deep
+        initial logits, in the shape of the final ones, with scale 1 the finest. Train these too (deep
         supervision) with `mtl_zoo.auxiliary_tasks(model, tasks)`.
 
     Raises:
@@ -51,7 +55,7 @@ def mti(inputs, tasks, encoder, head=default_head, activation="relu"):
     Note:
         The paper distils features alone; here the initial logits are added to them by another layer, as in
         `padnet`, so that they train without labels of their own too. One convolution stands for the paper's
-        residual blocks. Before the scales are concatenated, they are projected to the channels of the first.
+        residual blocks. Before the scales are concatenated, they are projected to the channels of the finest.
     """
     check_blueprint(inputs, tasks, encoder, head)
     arguments.activation("activation", activation)
@@ -73,13 +77,27 @@ def mti(inputs, tasks, encoder, head=default_head, activation="relu"):
 
 
 def _scales(inputs, encoder):
-    """Return pairs of a number and the features of each stage that has the last one's rank."""
+    """Return pairs of a number and the features of a scale, from the finest to the coarsest."""
     x, stages = inputs, []
     for index, stage in enumerate(encoder, start=1):
         x = stage(x, f"shared_{index}")
         stages.append(current(x))
     alike = [x for x in stages if len(x.shape) == len(stages[-1].shape)]
-    return list(enumerate(alike, start=1))
+    sizes = [_num_positions(x) for x in alike]
+    last = [x for index, x in enumerate(alike) if not _comes_again(sizes, index)]
+    return list(enumerate(sorted(last, key=_num_positions, reverse=True), start=1))
+
+
+def _num_positions(x):
+    """Return the number of positions; what is not known counts as alike."""
+    return math.prod(side or 1 for side in x.shape[1:-1])
+
+
+def _comes_again(sizes, index):
+    """Return whether a size, or a larger one, comes again after a smaller one."""
+    later = sizes[index + 1 :]
+    low = next((i for i, size in enumerate(later) if size < sizes[index]), len(later))
+    return any(size >= sizes[index] for size in later[low:])
 
 
 def _see(x, propagated, name, activation):
@@ -122,7 +140,7 @@ def _receive(x, shared, name):
 
 
 def _together(scales, name):
-    """Return all scales of a task, brought to the first."""
-    first = scales[-1]
-    matched = [match(x, first, f"{name}_all_{index}") for index, x in enumerate(scales)]
-    return layers.Concatenate(name=f"{name}_all")(matched) if len(matched) > 1 else first
+    """Return all scales of a task, brought to the finest."""
+    finest = scales[-1]
+    matched = [match(x, finest, f"{name}_all_{index}") for index, x in enumerate(scales)]
+    return layers.Concatenate(name=f"{name}_all")(matched) if len(matched) > 1 else finest

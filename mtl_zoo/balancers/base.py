@@ -22,9 +22,13 @@ class Balancer(keras.layers.Layer):
     Attributes:
         second_look: Whether the method wants the losses of the same batch once more, after the update, by
             `look`.
+        min_losses: What losses must not be below for the method to make sense, one number or a list of one
+            per task; 0 for those that take logarithms or ratios of losses. `fit` warns, by name, of a task
+            whose mean loss in an epoch is below. Defaults to `None`: any loss will do.
     """
 
     second_look = False
+    min_losses = None
 
     def __init__(self, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)

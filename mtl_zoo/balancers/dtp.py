@@ -16,7 +16,7 @@ class DTP(Balancer):
     The weight is the focal loss of the task's progress `p`, `-(1 - p) ** gamma * log(p)`. The progress is the
     moving average of `start / (start + loss)`, where `start` is the loss at which the task was first seen. It
     begins at 1/2, tends to 1 as the loss falls to 0 and to 0 if the loss grows, and does not depend on the
-    scale of the loss, which must not be negative.
+    scale of the loss. Losses must not be negative: `fit` warns of those that are, and they count as 0.
 
     Args:
         gamma: Focusing: larger values turn faster from tasks that progress. Defaults to 1.
@@ -42,6 +42,8 @@ class DTP(Balancer):
         and the paper's weighting of examples within a task belongs to the task's loss.
     """
 
+    min_losses = 0.0
+
     def __init__(self, gamma=1.0, alpha=0.1, **kwargs):
         super().__init__(**kwargs)
         self.gamma = arguments.number("gamma", gamma, least=0)
@@ -55,7 +57,7 @@ class DTP(Balancer):
         self.progress = state("progress")
 
     def combine(self, losses, present):
-        self._update(ops.stop_gradient(losses), present)
+        self._update(ops.maximum(ops.stop_gradient(losses), 0.0), present)
         progress = ops.stop_gradient(ops.where(present > 0, self.progress, 1.0))
         focal = -((1.0 - progress) ** self.gamma) * ops.log(progress)
         return ops.sum(focal * losses)

@@ -13,7 +13,7 @@ class DWA(Balancer):
 
     The weights are `T * softmax(r / temperature)`, with `r` the ratio of the last two epochs' losses, and 1
     in the first two epochs. An epoch's loss is the mean over the batches in which the task is present; a
-    task without one keeps its last.
+    task without one keeps its last. Losses must not be negative: `fit` warns of those that are.
 
     Args:
         temperature: Larger means more even weights. Defaults to 2.
@@ -33,6 +33,8 @@ class DWA(Balancer):
     Reference:
         [Liu et al., 2019](https://arxiv.org/abs/1803.10704)
     """
+
+    min_losses = 0.0
 
     def __init__(self, temperature=2.0, **kwargs):
         super().__init__(**kwargs)

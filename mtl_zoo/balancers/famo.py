@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from mtl_zoo import _masked, arguments
+from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
 
 EPSILON = 1e-8
@@ -19,15 +20,18 @@ class FAMO(Balancer):
     Fast adaptive multitask optimization: the effect of balancing gradients for the price of one backward
     pass. The weights of the logarithms are the softmax of `task_logits`. After every update of the network,
     the losses of the same batch show how much each task gained, and Adam lowers the logits of those that
-    gained more. Losses must not be negative.
+    gained more.
 
     Args:
         learning_rate: Learning rate of the logits. Defaults to 0.025.
         weight_decay: Factor of the logits in their gradient, which draws the weights to equality and so
             forgets old gains. Defaults to 0.001.
+        min_losses: One number per task that its loss is never below; what a loss is above it counts. `fit`
+            warns of losses that are below all the same. Defaults to 0 for all.
 
     Raises:
-        ValueError: If `learning_rate` is not positive or `weight_decay` is negative.
+        ValueError: If `learning_rate` is not positive, `weight_decay` is negative, or (when built) there is
+            not one number per task.
 
     Example:
 
@@ -42,17 +46,23 @@ class FAMO(Balancer):
 
     Note:
         The weights are shared out among the present tasks, and only their logits, with Adam's moments and
-        step counts, are updated; the paper knows no absent tasks.
+        step counts, are updated; the paper knows no absent tasks. A task whose loss is within 1e-12 of its
+        minimum is left out, as an absent one is: the scalar is divided by the sum of the weights over the
+        losses, and one task that is solved exactly would stop all others.
     """
 
     second_look = True
 
-    def __init__(self, learning_rate=0.025, weight_decay=1e-3, **kwargs):
+    def __init__(self, learning_rate=0.025, weight_decay=1e-3, min_losses=None, **kwargs):
         super().__init__(**kwargs)
         self.learning_rate = arguments.number("learning_rate", learning_rate, above=0)
         self.weight_decay = arguments.number("weight_decay", weight_decay, least=0)
+        self.min_losses = 0.0 if min_losses is None else arguments.numbers("min_losses", min_losses)
 
     def build(self, losses_shape):
+        if self.min_losses:
+            arguments.per_task("min_losses", self.min_losses, losses_shape[0])
+
         def state(name, initializer="zeros"):
             return self.add_weight(name=name, shape=losses_shape, initializer=initializer, trainable=False)
 
@@ -63,7 +73,9 @@ class FAMO(Balancer):
         self.num_looks = state("num_looks")
 
     def combine(self, losses, present):
+        losses = self._above_minimum(losses)
         self.losses_before.assign(ops.where(present > 0, ops.stop_gradient(losses), self.losses_before))
+        losses, present = unsolved(losses, present)
         shares = _masked.softmax(self.task_logits, present)
         total = ops.stop_gradient(ops.sum(shares / (losses + EPSILON)))
         return ops.divide_no_nan(ops.sum(shares * ops.log(losses + EPSILON)), total)
@@ -75,13 +87,17 @@ class FAMO(Balancer):
             losses_after: Tensor `[T]`, the losses of the same batch after the update of the network.
             present: As in the call.
         """
-        losses_after = ops.convert_to_tensor(losses_after, self.compute_dtype)
-        present = ops.ones_like(losses_after) if present is None else ops.cast(present, losses_after.dtype)
-        gain = ops.log(self.losses_before + EPSILON) - ops.log(losses_after + EPSILON)
+        after = self._above_minimum(ops.convert_to_tensor(losses_after, self.compute_dtype))
+        present = ops.ones_like(after) if present is None else ops.cast(present, after.dtype)
+        before, present = unsolved(ops.convert_to_tensor(self.losses_before), present)
+        gain = ops.log(before + EPSILON) - ops.log(ops.maximum(after, 0.0) + EPSILON)
         gain = ops.where(present > 0, gain, 0.0)
         shares = _masked.softmax(self.task_logits, present)
         gradient = shares * (gain - ops.sum(shares * gain))
         self._descend(gradient + self.weight_decay * self.task_logits, present)
+
+    def _above_minimum(self, losses):
+        return losses - ops.convert_to_tensor(self.min_losses, losses.dtype)
 
     def _descend(self, gradient, present):
         """Do a step of Adam on the logits of the present tasks."""

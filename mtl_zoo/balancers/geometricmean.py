@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
+from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
-from mtl_zoo.balancers.logarithm import SMALLEST_LOSS
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -12,7 +12,7 @@ class GeometricMean(Balancer):
     """Takes the geometric mean of the losses of the present tasks.
 
     The balance of the tasks is that of `Logarithm`, whatever the scales of the losses, but the gradient
-    shrinks as the losses fall. Losses must not be negative.
+    shrinks as the losses fall. Losses must not be negative: `fit` warns of those that are.
 
     Example:
 
@@ -23,12 +23,15 @@ class GeometricMean(Balancer):
         [Chennupati et al., 2019](https://arxiv.org/abs/1904.08492)
 
     Note:
-        A loss below 1e-12 counts as 1e-12 and has no gradient, so that a task that is solved exactly does no
-        harm.
+        A task whose loss is below 1e-12 is left out, as an absent one is: the mean, and with it the gradient
+        of all, would be 0 as soon as one task is solved exactly.
     """
 
+    min_losses = 0.0
+
     def combine(self, losses, present):
+        losses, present = unsolved(losses, present)
         num_present = ops.sum(present)
-        total = ops.sum(present * ops.log(ops.maximum(losses, SMALLEST_LOSS)))
+        total = ops.sum(present * ops.log(losses))
         mean = ops.exp(total / ops.maximum(num_present, 1.0))
         return ops.where(num_present > 0, mean, 0.0)

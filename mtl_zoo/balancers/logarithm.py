@@ -3,9 +3,8 @@
 import keras
 from keras import ops
 
+from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
-
-SMALLEST_LOSS = 1e-12
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -14,7 +13,7 @@ class Logarithm(Balancer):
 
     The weight of a task is `1 / loss`, so multiplying a loss by a constant changes no gradient: good for
     losses of different units. It goes well with aggregators that are not scale invariant. Losses must not be
-    negative.
+    negative: `fit` warns of those that are.
 
     Example:
 
@@ -25,9 +24,12 @@ class Logarithm(Balancer):
         [Lin et al., 2023](https://arxiv.org/abs/2308.12029)
 
     Note:
-        A loss below 1e-12 counts as 1e-12 and has no gradient, so that a task that is solved exactly does no
-        harm.
+        A task whose loss is below 1e-12 is left out, as an absent one is, so that a task that is solved
+        exactly does no harm.
     """
 
+    min_losses = 0.0
+
     def combine(self, losses, present):
-        return ops.sum(present * ops.log(ops.maximum(losses, SMALLEST_LOSS)))
+        losses, present = unsolved(losses, present)
+        return ops.sum(present * ops.log(losses))

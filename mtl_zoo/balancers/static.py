@@ -11,8 +11,11 @@ from mtl_zoo.balancers.base import Balancer
 class Static(Balancer):
     """Sums the losses with constant weights.
 
+    The weights are in the variable `task_weights`: `balancer.task_weights.assign([1.0, 0.5])` changes them
+    from the next step on, between calls of `fit` or in a callback, and checkpoints keep them.
+
     Args:
-        weights: One non-negative number per task, in the order of the tasks.
+        weights: One non-negative number per task, in the order of the tasks: what `task_weights` starts at.
 
     Raises:
         ValueError: If a weight is negative, or (when built) their number is not the number of tasks.
@@ -28,10 +31,16 @@ class Static(Balancer):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.task_weights = arguments.numbers("weights", weights, least=0)
+        self.start = arguments.numbers("weights", weights, least=0)
 
     def build(self, losses_shape):
-        arguments.per_task("weights", self.task_weights, losses_shape[0])
+        arguments.per_task("weights", self.start, losses_shape[0])
+        self.task_weights = self.add_weight(
+            name="task_weights",
+            shape=(len(self.start),),
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.start, dtype),
+            trainable=False,
+        )
 
     def combine(self, losses, present):
-        return ops.sum(present * ops.convert_to_tensor(self.task_weights, losses.dtype) * losses)
+        return ops.sum(present * self.task_weights * losses)

@@ -15,7 +15,7 @@ def transformer(
     """Return a stage that embeds tokens, and `depth` transformer blocks.
 
     Token 0 is padding: Keras' masks keep it out of attention, of averages over positions and of what depends
-    on them. A sequence of padding alone has no average.
+    on them. The average of a sequence of padding alone is zeros.
 
     Args:
         vocabulary_size: Number of tokens, padding included.

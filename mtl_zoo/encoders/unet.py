@@ -10,28 +10,30 @@ from mtl_zoo.features import current
 
 
 def unet(*filters, kernel_size=3, normalization="batch"):
-    """Return one stage per size: the way down, and in the last stage also the way up.
+    """Return one stage per size on the way down, and one for each of them but the last on the way up.
 
-    Every stage but the first halves the resolution. All but the last return a list, whose last tensor is the
-    current features and whose others are kept for the way up (see `mtl_zoo.features`).
+    Every stage down but the first halves the resolution, every stage up doubles it. All but the last return a
+    list, whose last tensor is the current features and whose others are kept for the way up (see
+    `mtl_zoo.features`); each stage up takes one of them.
 
     Args:
-        *filters: Number of filters of each stage; the paper's are 64, 128, 256, 512, 1024.
+        *filters: Number of filters of each size; the paper's are 64, 128, 256, 512, 1024.
         kernel_size: Side of the convolutions. Defaults to 3.
         normalization: `"batch"`, `"layer"` (over channels) or `None`. Defaults to `"batch"`.
 
     Returns:
-        List of stages, together from maps `[batch, height, width, channels]` to maps of the same height and
-        width with `filters[0]` channels. A height or width that is not known when the model is built must be
-        a multiple of `2 ** (len(filters) - 1)`; any other may have any size.
+        List of `2 * len(filters) - 1` stages, together from maps `[batch, height, width, channels]` to maps
+        of the same height and width with `filters[0]` channels. A height or width that is not known when the
+        model is built must be a multiple of `2 ** (len(filters) - 1)`; any other may have any size.
 
     Raises:
         ValueError: If there are no sizes, one is not a positive integer, or `normalization` is unknown.
 
     Example:
 
-    >>> mz.encoders.encode(keras.Input((30, 30, 3)), unet(8, 16, 32), "shared").shape
-    (None, 30, 30, 8)
+    >>> encoder = unet(8, 16, 32)
+    >>> len(encoder), mz.encoders.encode(keras.Input((30, 30, 3)), encoder, "shared").shape
+    (5, (None, 30, 30, 8))
 
     Reference:
         [Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597)
@@ -50,25 +52,25 @@ def unet(*filters, kernel_size=3, normalization="batch"):
         functools.partial(_down, filters=size, pool=index > 0, convolve=convolve)
         for index, size in enumerate(filters)
     ]
-    return [*downs[:-1], functools.partial(_bottom, down=downs[-1], convolve=convolve)]
+    return downs + [functools.partial(_up, convolve=convolve)] * (len(filters) - 1)
 
 
 def _down(x, name, filters, pool, convolve):
-    """Return the features before and the new ones."""
-    before = x if pool else []
-    if pool:
-        x = layers.MaxPooling2D(padding="same", name=f"{name}_pool")(current(x))
-    return [*before, convolve(x, f"{name}_down", filters)]
+    """Return the features before, if any, and the new ones."""
+    if not pool:
+        return convolve(x, f"{name}_down", filters)
+    before = x if isinstance(x, (list, tuple)) else [x]
+    pooled = layers.MaxPooling2D(padding="same", name=f"{name}_pool")(current(x))
+    return [*before, convolve(pooled, f"{name}_down", filters)]
 
 
-def _bottom(x, name, down, convolve):
-    """Take the last step down, then all steps up."""
-    *skips, x = down(x, name)
-    for level, skip in reversed(list(enumerate(skips, start=1))):
-        x = _enlarge(x, skip, f"{name}_up_{level}")
-        x = layers.Concatenate(name=f"{name}_up_{level}_concatenate")([skip, x])
-        x = convolve(x, f"{name}_up_{level}", skip.shape[-1])
-    return x
+def _up(x, name, convolve):
+    """Take the last of the features that are kept, and double the resolution to theirs."""
+    *kept, skip, x = x
+    x = _enlarge(x, skip, f"{name}_up")
+    x = layers.Concatenate(name=f"{name}_up_concatenate")([skip, x])
+    x = convolve(x, f"{name}_up", skip.shape[-1])
+    return [*kept, x] if kept else x
 
 
 def _enlarge(x, skip, name):

@@ -11,6 +11,7 @@ from mtl_zoo.layers.mixture import Mixture as Mixture
 from mtl_zoo.layers.nddr import NDDR as NDDR
 from mtl_zoo.layers.position_embedding import PositionEmbedding as PositionEmbedding
 from mtl_zoo.layers.self_attention import SelfAttention as SelfAttention
+from mtl_zoo.layers.sequence_average import SequenceAverage as SequenceAverage
 from mtl_zoo.layers.sluice import Sluice as Sluice
 from mtl_zoo.layers.squeeze_excitation import SqueezeExcitation as SqueezeExcitation
 from mtl_zoo.layers.stage_mixture import StageMixture as StageMixture

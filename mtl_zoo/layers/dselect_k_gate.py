@@ -70,7 +70,8 @@ class DSelectKGate(keras.layers.Layer):
     def call(self, x):
         """Return the weights; add the penalty."""
         selectors = self._selectors(self._affine(x, "bit"))
-        entropy = -ops.sum(selectors * ops.log(ops.maximum(selectors, 1e-6)), axis=(1, 2))
+        shares = ops.cast(selectors, "float32")
+        entropy = -ops.sum(shares * ops.log(ops.maximum(shares, 1e-6)), axis=(1, 2))
         self.add_loss(self.entropy * ops.mean(entropy))
         if self.num_selected == 1:
             return selectors[:, 0]

@@ -1,7 +1,5 @@
 """The mixing unit of sluice networks."""
 
-import itertools
-
 import keras
 from keras import ops
 
@@ -18,8 +16,6 @@ class Sluice(keras.layers.Layer):
 
     Args:
         num_subspaces: Number of parts, which must divide the channels. Defaults to 2.
-        orthogonality: Strength of the penalty that keeps the subspaces of a tower apart: the squared
-            Frobenius norm of `X_a^T X_b / items` for each pair of them. Defaults to 1e-3.
         diagonal: Initial weight of a subspace itself. Defaults to 0.9.
 
     Call arguments:
@@ -41,16 +37,11 @@ class Sluice(keras.layers.Layer):
 
     Reference:
         [Ruder et al., 2019](https://arxiv.org/abs/1705.08142)
-
-    Note:
-        The penalty is a mean over items (examples and positions) rather than a sum, so that its strength does
-        not depend on the size of a batch.
     """
 
-    def __init__(self, num_subspaces=2, orthogonality=1e-3, diagonal=0.9, **kwargs):
+    def __init__(self, num_subspaces=2, diagonal=0.9, **kwargs):
         super().__init__(**kwargs)
         self.num_subspaces = arguments.integer("num_subspaces", num_subspaces, 1, arguments.COPIES)
-        self.orthogonality = arguments.number("orthogonality", orthogonality, least=0)
         self.diagonal = arguments.number("diagonal", diagonal)
         self.supports_masking = True
 
@@ -66,10 +57,8 @@ class Sluice(keras.layers.Layer):
         self.kernel = add_constant_weight(self, "kernel", matrix)
 
     def call(self, towers):
-        """Return the mixed towers; add the penalty."""
+        """Return the mixed towers."""
         subspaces = [ops.split(x, self.num_subspaces, axis=-1) for x in towers]
-        if self.orthogonality and self.num_subspaces > 1:
-            self.add_loss(self.orthogonality * sum(map(_overlap, subspaces)))
         stacked = ops.stack([part for parts in subspaces for part in parts], axis=-1)
         mixed = ops.unstack(ops.matmul(stacked, ops.transpose(self.kernel)), axis=-1)
         step = self.num_subspaces
@@ -78,11 +67,3 @@ class Sluice(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Return the towers' shapes."""
         return input_shape
-
-
-def _overlap(parts):
-    """Return the sum over pairs of a tower's subspaces of their squared mean product, as float32."""
-    rows = [ops.cast(ops.reshape(part, (-1, part.shape[-1])), "float32") for part in parts]
-    items = ops.cast(ops.shape(rows[0])[0], "float32")
-    products = [ops.matmul(ops.transpose(a), b) / items for a, b in itertools.combinations(rows, 2)]
-    return sum(ops.sum(ops.square(product)) for product in products)

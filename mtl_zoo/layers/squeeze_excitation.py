@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from mtl_zoo import arguments
+from mtl_zoo.layers.sequence_average import average
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -49,20 +50,10 @@ class SqueezeExcitation(keras.layers.Layer):
 
     def call(self, x, mask=None):
         """Return the gated tensor."""
-        gate = self.excite(self.squeeze(_average(x, mask)))
+        summary = average(x, mask) if len(x.shape) > 2 else x
+        gate = self.excite(self.squeeze(summary))
         return x * ops.reshape(gate, (-1, *[1] * (len(x.shape) - 2), x.shape[-1]))
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the tensor."""
         return input_shape
-
-
-def _average(x, mask):
-    """Average over all axes but the first and the last."""
-    axes = tuple(range(1, len(x.shape) - 1))
-    if not axes:
-        return x
-    if mask is None:
-        return ops.mean(x, axis=axes)
-    weights = ops.expand_dims(ops.cast(mask, x.dtype), axis=-1)
-    return ops.sum(weights * x, axis=axes) / ops.maximum(ops.sum(weights, axis=axes), 1)

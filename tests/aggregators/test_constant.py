@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mtl_zoo.aggregators import Constant, Sum
 from tests.harness import assert_close, check_aggregator
@@ -22,6 +23,17 @@ def test_tasks_and_weights_may_be_permuted_together():
     jacobian, weights, order = np.random.default_rng(0).normal(size=(3, 5)), np.array([1.0, 2, 3]), [2, 0, 1]
     moved = Constant(weights[order])(jacobian[order])
     assert_close(moved, Constant(weights)(jacobian), "direction")
+
+
+def test_weights_may_change_in_a_compiled_step():
+    aggregator, jacobian = Constant([1.0, 3.0]), tf.constant([[1.0, 0.0], [1.0, 2.0]])
+    aggregator.build((2, 2))
+    step = tf.function(lambda: aggregator(jacobian), jit_compile=True)
+    np.testing.assert_array_equal(step(), [4.0, 6.0])
+    aggregator.task_weights.assign([0.5, 0.0])
+    np.testing.assert_array_equal(step(), [0.5, 0.0])
+    assert [variable.name for variable in aggregator.weights] == ["task_weights"]
+    assert aggregator.trainable_variables == []
 
 
 def test_weights_must_not_be_negative():

@@ -76,3 +76,17 @@ def test_errors():
         ValueError, match=r"`reduction` must be an integer of at least 1. Received: reduction=0"
     ):
         mtan(keras.Input((5,)), TASKS, mlp(4), reduction=0)
+
+
+def test_tasks_attend_on_the_way_up_of_a_unet_too():
+    tasks = [mz.Task.segmentation("part", 3), mz.Task.dense_regression("depth", 1)]
+    model = mtan(keras.Input((9, 8, 3)), tasks, mz.encoders.unet(2, 3, 4))
+    masks = [
+        layer.output.shape[1:]
+        for layer in model.layers
+        if layer.name.startswith("part") and layer.name.endswith("mask")
+    ]
+    down = [(9, 8, 2), (5, 4, 3), (3, 2, 4)]
+    assert masks == [*down, *down[-2::-1]]
+    logits = model.get_layer("part_logits")
+    assert logits.input is model.get_layer("part_5_attended").output

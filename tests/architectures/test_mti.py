@@ -115,7 +115,7 @@ def test_deep_supervision_trains_the_initial_predictions_of_all_scales():
     x, labels = dense_batch()
     model = mti(keras.Input((8, 8, 3)), DENSE, mz.encoders.unet(4, 8))
     tasks = [*DENSE, *mz.auxiliary_tasks(model, DENSE)]
-    assert len(tasks) == 2 + 2 * 2
+    assert len(tasks) == 2 + 2 * 2  # the bottom, and the way up
     trainer = mz.Trainer(model, tasks)
     trainer.compile(keras.optimizers.Adam(0.01))
     logs = trainer.fit(x, labels, epochs=10, verbose=0).history
@@ -128,6 +128,33 @@ def test_scales_are_the_stages_of_the_last_ones_rank():
     model = mti(keras.Input((8, 8, 1)), TASKS, encoder)
     assert [name for name in model.output if "odd_" in name] == ["odd_initial_2", "odd_initial_1"]
     assert model.get_layer("odd_1_features_dense").kernel.shape == (6 + 6, 6)  # the first dense stage
+
+
+def shapes_of_scales(encoder):
+    """Return the shape of a task's features at every scale, from the coarsest to the finest."""
+    model = mti(keras.Input((9, 8, 3)), DENSE, encoder)
+    number = sum("part_initial" in name for name in model.output)
+    layers = [model.get_layer(f"part_{scale}_features_conv") for scale in range(number, 0, -1)]
+    return [layer.output.shape[1:] for layer in layers]
+
+
+def test_scales_go_from_coarse_to_fine():
+    down = [(3, 2, 8), (5, 4, 6), (9, 8, 4)]
+    assert shapes_of_scales(mz.encoders.resnet(4, 6, 8)) == down
+    assert shapes_of_scales(mz.encoders.unet(4, 6, 8)) == down  # the bottom, then the way up
+    shape, encoder = keras.Input((9, 8, 3)), mz.encoders.unet(4, 6, 8)
+    model = mti(shape, DENSE, encoder)
+    assert model.get_layer("part_3_features_conv").input is model.get_layer("shared_3_down_relu_2").output
+    for scale, stage in ((2, 4), (1, 5)):  # with what comes from the scale before
+        seen, _ = model.get_layer(f"part_{scale}_seen").input
+        assert seen is model.get_layer(f"shared_{stage}_up_relu_2").output
+
+
+def test_stages_of_one_size_are_scales_of_their_own():
+    same = [*mz.encoders.resnet(4), *mz.encoders.resnet(6)]
+    assert shapes_of_scales(same) == [(9, 8, 6), (9, 8, 4)]
+    after = [*mz.encoders.unet(4, 6), *mz.encoders.resnet(5)]
+    assert shapes_of_scales(after) == [(5, 4, 6), (9, 8, 5), (9, 8, 4)]
 
 
 def test_one_task_and_one_scale():

@@ -1,10 +1,13 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 
+import mtl_zoo as mz
 from mtl_zoo.architectures import single_task, sluice
 from mtl_zoo.encoders import mlp
-from tests.architectures.harness import TASKS, batch, build, check_architecture, reach
+from tests.architectures.harness import TASKS, batch, build, check_architecture, reach, without_metrics
 
 
 def test_contract():
@@ -38,6 +41,59 @@ def test_units_without_mixing_make_separate_networks():
     x, _ = batch()
     for name, logits in separate(x).items():
         np.testing.assert_allclose(model(x)[name], logits, rtol=1e-4, atol=1e-6)
+
+
+def overlap(kernel):
+    """Return the squared norm of the products of a kernel's two halves, in float64."""
+    columns = np.reshape(kernel, (-1, kernel.shape[-1])).astype("float64")
+    first, second = np.split(columns, 2, axis=1)
+    return np.square(first.T @ second).sum()
+
+
+def test_the_penalty_by_hand_is_of_the_weights_that_give_a_stages_channels():
+    model = build(functools.partial(sluice, orthogonality=0.1))
+    # The second stage has 3 channels, which have no halves.
+    kernels = [model.get_layer(f"{task.name}_1_dense").kernel.numpy() for task in TASKS]
+    np.testing.assert_allclose(sum(model.losses), 0.1 * sum(map(overlap, kernels)), rtol=1e-5)
+    image = sluice(keras.Input((8, 8, 3)), TASKS, mz.encoders.resnet(2, 4), orthogonality=0.1)
+    names = ["1_block_1_conv_1", "1_block_1_conv_2", "1_block_1_shortcut"]
+    names += [name.replace("1_", "2_", 1) for name in names]
+    kernels = [image.get_layer(f"{task.name}_{name}").kernel.numpy() for task in TASKS for name in names]
+    np.testing.assert_allclose(sum(image.losses), 0.1 * sum(map(overlap, kernels)), rtol=1e-4)
+    assert build(functools.partial(sluice, orthogonality=0.0)).losses == []
+    assert build(functools.partial(sluice, num_subspaces=1)).losses == []
+
+
+def test_the_penalty_comes_beside_what_a_stage_brings():
+    def stage(x, name):
+        return keras.layers.Dense(4, kernel_regularizer="l2", name=name)(x)
+
+    model = sluice(keras.Input((5,)), TASKS, [stage], orthogonality=0.1)
+    kernels = [model.get_layer(f"{task.name}_1").kernel.numpy() for task in TASKS]
+    expected = sum(0.1 * overlap(kernel) + 0.01 * np.square(kernel).sum() for kernel in kernels)
+    np.testing.assert_allclose(sum(model.losses), expected, rtol=1e-5)
+
+
+def test_layers_of_several_models_are_penalised_once():
+    encoder = mz.encoders.pretrained(
+        "MobileNet", (32, 32, 3), weights=None, sharing="shared", arguments={"alpha": 0.25}
+    )[:1]
+    losses = [sluice(keras.Input((32, 32, 3)), TASKS, encoder).losses for _ in range(2)]
+    np.testing.assert_array_equal(*losses)
+    assert len(losses[0]) > 0
+
+
+def test_portions_of_a_batch_have_the_penalty_of_the_whole():
+    x, labels = batch()
+    weights = []
+    for accumulate in (1, 3):
+        model = build(functools.partial(sluice, orthogonality=0.5))
+        trainer = mz.Trainer(model, without_metrics(TASKS), accumulate=accumulate)
+        trainer.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+        trainer.train_on_batch(x, labels)
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_values_by_hand():

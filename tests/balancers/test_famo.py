@@ -122,6 +122,41 @@ def test_losses_of_zero_are_finite():
     assert np.isfinite(balancer.task_logits).all()
 
 
+def test_a_solved_task_is_left_out():
+    """A loss of 0 before the update: the others go on without it, and it keeps its logit."""
+    balancer, alone = FAMO(), FAMO()
+    before, after = sequence(num_tasks=3)
+    left = np.array([True, False, True])
+    for index in range(5):
+        losses, later = (np.where(left, x[index], 0.0) for x in (before, after))
+        value, gradient = step(balancer, losses, later)
+        expected, expected_gradient = step(alone, before[index][left], after[index][left])
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+        np.testing.assert_allclose(np.array(gradient)[left], expected_gradient, rtol=1e-5)
+        assert gradient[1] == 0
+    np.testing.assert_allclose(np.array(balancer.task_logits)[left], alone.task_logits, rtol=1e-4, atol=1e-6)
+    assert balancer.task_logits[1] == 0
+
+
+def test_losses_count_from_their_minimum():
+    before, after = sequence(num_steps=5)
+    least, plain = [-3.0, 0.0, 1.0, -0.5], FAMO()
+    shifted = FAMO(min_losses=least)
+    for losses, later in zip(before, after, strict=True):
+        expected = step(plain, losses, later)
+        for one, other in zip(step(shifted, losses + least, later + least), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(shifted.task_logits, plain.task_logits, rtol=1e-2, atol=1e-5)
+    with pytest.raises(ValueError, match=r"`min_losses` must have one number per task, 3. Received: "):
+        FAMO(min_losses=[0.0, -1.0])(np.ones(3))
+
+
+def test_a_loss_that_falls_below_its_minimum_is_finite():
+    balancer = FAMO()
+    step(balancer, [1.0, 1.0], [-0.5, 0.5])
+    np.testing.assert_allclose(balancer.task_logits, [-0.025, 0.025], rtol=1e-4)
+
+
 def test_the_state_resumes_the_sequence():
     """Also between a call and the look that belongs to it."""
     before, after = sequence(num_steps=6)

@@ -34,7 +34,11 @@ def test_mean_is_over_the_present_tasks():
     np.testing.assert_allclose(gradient, [1.0, 0.0, 0.25], rtol=1e-6)
 
 
-def test_a_loss_of_zero_has_no_gradient():
-    value, gradient = value_and_gradient(GeometricMean(), [0.0, 1.0])  # sqrt(1e-12 * 1)
-    np.testing.assert_allclose(value, 1e-6, rtol=1e-5)
-    np.testing.assert_allclose(gradient, [0.0, 5e-7], rtol=1e-5)
+def test_a_solved_task_is_left_out():
+    for loss in (0.0, -1.0):
+        value, gradient = value_and_gradient(GeometricMean(), [2.0, loss, 8.0])
+        np.testing.assert_allclose(value, 4.0, rtol=1e-6)
+        np.testing.assert_allclose(gradient, [1.0, 0.0, 0.25], rtol=1e-6)
+    value, gradient = value_and_gradient(GeometricMean(), [0.0, 0.0])
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)

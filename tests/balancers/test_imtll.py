@@ -44,3 +44,19 @@ def test_absent_tasks_add_nothing():
     balancer, present = built([1.0, 2.0]), np.array([True, False])
     np.testing.assert_allclose(balancer(np.array([3.0, 5.0]), present), 3.0 * np.e - 1.0, rtol=1e-6)
     assert state_gradient(balancer, [3.0, 5.0], present)[1] == 0
+
+
+def test_a_solved_task_is_left_out_and_keeps_its_state():
+    import tensorflow as tf
+
+    balancer = IMTLL()
+    balancer.build((2,))
+    balancer.log_scales.assign([0.3, 0.3])
+    with tf.GradientTape() as tape:
+        value, gradient = value_and_gradient(balancer, [2.0, 0.0])
+    alone = IMTLL()
+    alone.build((1,))
+    alone.log_scales.assign([0.3])
+    np.testing.assert_allclose(value, alone(np.array([2.0])), rtol=1e-6)
+    assert gradient[1] == 0
+    assert tape.gradient(value, balancer.log_scales)[1] == 0

@@ -26,7 +26,8 @@ def test_absent_tasks_add_nothing():
     np.testing.assert_allclose(gradient, [0.5, 0.0], rtol=1e-6)
 
 
-def test_a_loss_of_zero_has_no_gradient():
-    value, gradient = value_and_gradient(Logarithm(), [0.0, 1.0])
-    np.testing.assert_allclose(value, np.log(1e-12), rtol=1e-6)
-    np.testing.assert_array_equal(gradient, [0.0, 1.0])
+def test_a_solved_task_is_left_out():
+    for loss in (0.0, -1.0):
+        value, gradient = value_and_gradient(Logarithm(), [loss, 2.0])
+        np.testing.assert_allclose(value, np.log(2.0), rtol=1e-6)
+        np.testing.assert_allclose(gradient, [0.0, 0.5], rtol=1e-6)

@@ -1,6 +1,9 @@
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import mtl_zoo as mz
 from mtl_zoo.balancers import Static
 from tests.harness import check_balancer, value_and_gradient
 
@@ -13,6 +16,42 @@ def test_weights_the_losses():
     value, gradient = value_and_gradient(Static([0.5, 3]), [4.0, 1.0])
     assert value == 5.0
     np.testing.assert_array_equal(gradient, [0.5, 3.0])
+
+
+def test_weights_may_change_in_a_compiled_step_and_are_saved():
+    balancer = Static([1.0, 3.0])
+    balancer.build((2,))
+    step = tf.function(lambda losses: balancer(losses), jit_compile=True)
+    assert float(step(tf.constant([1.0, 2.0]))) == 7
+    balancer.task_weights.assign([0.5, 0.0])
+    assert float(step(tf.constant([1.0, 2.0]))) == 0.5
+    assert balancer.trainable_variables == []
+    copy = Static.from_config(balancer.get_config())
+    copy.build((2,))
+    np.testing.assert_array_equal(copy.task_weights, [1.0, 3.0])
+    copy.set_weights(balancer.get_weights())
+    np.testing.assert_array_equal(copy.task_weights, [0.5, 0.0])
+
+
+def test_weights_may_change_while_training(tmp_path):
+    class Change(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.balancer.task_weights.assign([[1.0, 2.0], [0.25, 0.0]][epoch])
+
+    def trainer():
+        tasks = [mz.Task.regression("a"), mz.Task.regression("b")]
+        model = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(4))
+        result = mz.Trainer(model, tasks, balancer=Static([1.0, 1.0]))
+        result.compile("sgd")
+        return result
+
+    one, x = trainer(), np.ones((4, 3))
+    logs = one.fit(x, {"a": x[:, 0], "b": x[:, 1]}, epochs=2, callbacks=[Change()], verbose=0).history
+    assert (logs["a_weight"], logs["b_weight"]) == ([1.0, 0.25], [2.0, 0.0])
+    one.save_weights(tmp_path / "state.weights.h5")
+    other = trainer()
+    other.load_weights(tmp_path / "state.weights.h5")
+    np.testing.assert_array_equal(other.balancer.task_weights, [0.25, 0.0])
 
 
 def test_weights_must_not_be_negative():

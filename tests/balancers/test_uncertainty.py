@@ -40,3 +40,19 @@ def test_absent_tasks_keep_their_variance():
         value = balancer(np.array([3.0, 5.0]), np.array([True, False]))
     np.testing.assert_allclose(value, 0.5 * (3 / np.e + 1), rtol=1e-6)
     assert tape.gradient(value, balancer.log_variances)[1] == 0
+
+
+def test_a_solved_task_is_left_out_and_keeps_its_state():
+    import tensorflow as tf
+
+    balancer = Uncertainty()
+    balancer.build((2,))
+    balancer.log_variances.assign([0.3, 0.3])
+    with tf.GradientTape() as tape:
+        value, gradient = value_and_gradient(balancer, [2.0, 0.0])
+    alone = Uncertainty()
+    alone.build((1,))
+    alone.log_variances.assign([0.3])
+    np.testing.assert_allclose(value, alone(np.array([2.0])), rtol=1e-6)
+    assert gradient[1] == 0
+    assert tape.gradient(value, balancer.log_variances)[1] == 0

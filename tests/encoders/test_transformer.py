@@ -74,6 +74,37 @@ def test_padding_changes_no_logit_of_any_architecture(name):
         np.testing.assert_allclose(long["tag"][:, :4], short["tag"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_sequence_of_padding_alone_is_finite_in_every_architecture(name):
+    tasks = TASKS[:1] if name == "aitm" else TASKS
+    x, labels = tokens(4), {"kind": np.array([0, 1, 2, 0]), "tag": tokens(4) % 4}
+    model = network(getattr(mz.architectures, name), depth=1, tasks=tasks)
+    alone = model(x[1:])["kind"]
+    for number in (1, 4):  # one of them, or all of a batch
+        x[:number] = 0
+        with tf.GradientTape() as tape:
+            logits = model(x, training=True)
+            found = [task.compute_loss(labels[task.name], logits[task.name]) for task in tasks]
+        gradients = tape.gradient(found, model.trainable_variables, unconnected_gradients="zero")
+        floats = [v for v in model.non_trainable_variables if v.dtype == "float32"]
+        for value in [*logits.values(), *found, *map(tf.convert_to_tensor, gradients), *floats]:
+            assert np.all(np.isfinite(value))
+        if number == 1 and name not in ("mtan", "nddr", "branching"):  # whose layers learn from the batch
+            np.testing.assert_allclose(model(x)["kind"][1:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_sequence_of_padding_alone_costs_no_step():
+    model = network(depth=1, tasks=TASKS[:1])
+    trainer = mz.Trainer(model, TASKS[:1])
+    trainer.compile(keras.optimizers.SGD(0.1))
+    x = tokens(4, size=8)
+    x[5] = 0
+    logs = trainer.fit(x, {"kind": np.arange(8) % 3}, batch_size=8, verbose=0).history
+    assert logs["skipped_steps"] == [0]
+    # Nothing is known of it: its probabilities are those of the bias.
+    np.testing.assert_allclose(model(x)["kind"][5], model.get_layer("kind_logits").bias, rtol=1e-5)
+
+
 def test_the_order_of_tokens_matters():
     model, x = network(), tokens(4)
     assert not np.allclose(model(x)["kind"], model(x[:, ::-1])["kind"], atol=1e-3)

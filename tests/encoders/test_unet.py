@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
+from mtl_zoo.choices import FAMILIES
 from mtl_zoo.encoders import encode, unet
 
 TASKS = [mz.Task.segmentation("part", 3), mz.Task.dense_regression("depth", 2)]
@@ -53,12 +54,17 @@ def test_sizes_that_are_not_known_before():
     assert model(np.ones((1, 8, 12, 1))).shape == (1, 8, 12, 2)
 
 
-def test_stages_return_the_skip_connections_before_the_current_features():
+def test_stages_keep_the_skip_connections_before_the_current_features():
     x, shapes = keras.Input((9, 8, 1)), []
     for index, stage in enumerate(unet(2, 3, 4)):
         x = stage(x, f"shared_{index}")
         shapes.append([tuple(y.shape[1:]) for y in x] if isinstance(x, list) else tuple(x.shape[1:]))
-    assert shapes == [[(9, 8, 2)], [(9, 8, 2), (5, 4, 3)], (9, 8, 2)]
+    large, middle, small = (9, 8, 2), (5, 4, 3), (3, 2, 4)
+    assert shapes == [large, [large, middle], [large, middle, small], [large, middle], large]
+
+
+def test_one_size_has_no_way_up():
+    assert len(unet(4)) == 1
 
 
 def zero(model, part):
@@ -87,7 +93,7 @@ def test_the_first_skip_connection_feeds_the_output():
     model = positive(model_of((48, 48, 1), unet(2, 3, 4, normalization=None)))
     # Two 3x3 convolutions down and two up see 2 * 4 + 1 pixels; the way through the bottom sees more.
     assert pixels_seen(model) > 9
-    zero(model, "up_1_enlarge")
+    zero(model, "shared_5_up_enlarge")
     assert pixels_seen(model) == 9
 
 
@@ -106,7 +112,7 @@ def test_the_way_up_by_hand():
             channels = layer.kernel.shape[2]
             layer.set_weights([np.array([1.0, 10.0])[:channels].reshape(1, 1, -1, 1), np.zeros(1)])
     step_up = np.array([[1.0, 2.0], [3.0, 4.0]]).reshape(2, 2, 1, 1)
-    model.get_layer("shared_2_up_1_enlarge").set_weights([step_up, np.zeros(1)])
+    model.get_layer("shared_3_up_enlarge").set_weights([step_up, np.zeros(1)])
     x = np.array([[1, 2], [3, 4], [5, 6]])
     # Maxima are 4 and 6 (a block that the border cuts); each becomes [[1, 2], [3, 4]] times it.
     enlarged = np.array([[4, 8], [12, 16], [6, 12]])
@@ -133,6 +139,28 @@ def test_dense_tasks_train_one_step(architecture, space, how):
     assert np.isfinite(history["part_mean_iou"] + history["depth_loss"]).all()
     for variable, old in zip(model.trainable_variables, before, strict=True):
         assert not np.array_equal(variable, old), variable.path
+
+
+DENSE_ARCHITECTURES = sorted(set(FAMILIES["architecture"].members()) - {"esmm", "aitm"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", DENSE_ARCHITECTURES)
+def test_every_architecture_trains_every_level_and_saves(architecture, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = getattr(mz.architectures, architecture)(keras.Input((6, 5, 1)), TASKS, unet(4, 6, 8))
+    x = np.random.default_rng(0).normal(size=(4, 6, 5, 1)).astype("float32")
+    labels = {"part": np.arange(120).reshape(4, 6, 5) % 4 - 1, "depth": np.ones((4, 6, 5, 2), "float32")}
+    trainer = mz.Trainer(model, TASKS, aggregator=mz.aggregators.PCGrad())
+    trainer.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    trainer.train_step((tf.constant(x), labels))
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        assert not np.array_equal(variable, old), variable.path
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    for name, logits in model(x).items():
+        np.testing.assert_allclose(copy(x)[name], logits, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision():

@@ -31,3 +31,14 @@ def test_padding_is_not_attended_to_and_the_input_keeps_its_mask():
     assert np.array(padded._keras_mask).tolist() == [[True, True, False]]
     assert np.array(unit(padded)._keras_mask).tolist() == [[True, True, False]]
     np.testing.assert_allclose(unit(padded)[:, :2], unit(short), rtol=1e-5, atol=1e-6)  # once more
+
+
+def test_padding_alone_is_finite_with_its_gradient():
+    x, unit = tf.ones((2, 3, 4)), SelfAttention(num_heads=2)
+    mask = np.array([[True, False, False], [False, False, False]])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        attended = unit(x, mask=mask)
+        value = tf.reduce_sum(attended)
+    assert np.all(np.isfinite(attended))
+    assert np.all(np.isfinite(tape.gradient(value, x)))

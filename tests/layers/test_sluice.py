@@ -38,27 +38,6 @@ def test_the_kernel_starts_near_the_identity_with_rows_of_sum_one():
     np.testing.assert_allclose(np.sum(unit.kernel, axis=1), 1, rtol=1e-6)
 
 
-def test_penalty_by_hand():
-    unit = Sluice(num_subspaces=2, orthogonality=0.5)
-    inputs = towers(2, 3, 4)
-    unit(inputs)
-    expected = 0
-    for x in inputs:
-        rows = x.reshape(-1, 4).astype("float64")
-        expected += np.sum((rows[:, :2].T @ rows[:, 2:] / len(rows)) ** 2)
-    assert len(unit.losses) == 1
-    np.testing.assert_allclose(unit.losses[0], 0.5 * expected, rtol=1e-5)
-
-
-def test_orthogonal_subspaces_and_single_ones_cost_nothing():
-    unit = Sluice(num_subspaces=2)
-    unit([np.array([[1.0, 0.0], [0.0, 1.0]], "float32")] * 2)
-    assert float(unit.losses[0]) == 0
-    single = Sluice(num_subspaces=1)
-    single(towers(2, 4))
-    assert single.losses == []
-
-
 def test_compiles_and_keeps_masks():
     unit = Sluice()
     inputs = towers(2, 3, 4)

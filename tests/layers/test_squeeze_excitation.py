@@ -31,6 +31,12 @@ def test_padding_does_not_count():
     np.testing.assert_array_equal(gated._keras_mask, x._keras_mask)
 
 
+def test_padding_alone_has_the_average_of_zeros():
+    x, layer = np.ones((1, 2, 3), "float32"), SqueezeExcitation()
+    gated = layer(x, mask=np.zeros((1, 2), bool))
+    np.testing.assert_allclose(gated, expected(layer, x, np.zeros((1, 3))), rtol=1e-5)
+
+
 @pytest.mark.parametrize(("channels", "units"), [(64, 8), (512, 32)])
 def test_parameter_counts(channels, units):
     layer = SqueezeExcitation()
