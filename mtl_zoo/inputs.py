@@ -58,7 +58,7 @@ def matched(wanted, x):
         return _by_key(wanted, x, [slot.name for slot in flat])
     given = len(keras.tree.flatten(x))
     if given != len(flat):
-        raise ValueError(_message(flat, given))
+        raise ValueError(_message(list(wanted) if isinstance(wanted, dict) else flat, given))
     if isinstance(wanted, dict) and not isinstance(x, dict) and list(wanted) != sorted(wanted):
         raise ValueError(
             f"Inputs of a model that has them by name must be a dict with the keys {list(wanted)}. "

@@ -430,9 +430,13 @@ def tokens_trainer(**arguments):
 
 def padded(*lengths):
     """Return batches of two, each of another length."""
-    batches = ((np.ones((2, n), "int32"), {"tag": np.zeros((2, n), "int64")}) for n in lengths)
+
+    def batches():
+        for length in lengths:
+            yield np.ones((2, length), "int32"), {"tag": np.zeros((2, length), "int64")}
+
     spec = tf.TensorSpec((None, None), tf.int32), {"tag": tf.TensorSpec((None, None), tf.int64)}
-    return tf.data.Dataset.from_generator(lambda: batches, output_signature=spec)
+    return tf.data.Dataset.from_generator(batches, output_signature=spec)
 
 
 @pytest.mark.parametrize(

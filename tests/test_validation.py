@@ -5,8 +5,10 @@ import re
 import keras
 import pytest
 
+from mtl_zoo import architectures, encoders, exporting
 from mtl_zoo.task import Task
-from mtl_zoo.validation import check_tasks
+from mtl_zoo.trainer import Trainer
+from mtl_zoo.validation import RESERVED_NAMES, check_log_keys, check_tasks
 
 
 def functional(**shapes):
@@ -96,3 +98,114 @@ def test_outputs_are_nested():
     model = keras.Model(inputs, {"sex": [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)]})
     with pytest.raises(ValueError, match=r"must be one tensor. Received structures for \['sex'\]"):
         check_tasks(model, [Task.binary("sex")])
+
+
+LAYERS = keras.layers
+ACTIVATED = {
+    "classification": (
+        Task.classification("t", 3),
+        lambda x: LAYERS.Dense(3, activation="softmax", name="there")(x),
+    ),
+    "binary": (Task.binary("t"), lambda x: LAYERS.Dense(1, activation="sigmoid", name="there")(x)),
+    "multilabel": (
+        Task.multilabel("t", 2),
+        lambda x: LAYERS.Concatenate()(
+            [LAYERS.Dense(1)(x), LAYERS.Dense(1, activation="sigmoid", name="there")(x)]
+        ),
+    ),
+    "segmentation": (
+        Task.segmentation("t", 3),
+        lambda x: LAYERS.UpSampling2D()(
+            LAYERS.Conv2D(3, 1, activation="softmax", name="there")(LAYERS.Reshape((2, 2, 1))(x))
+        ),
+    ),
+    "tagging": (
+        Task.tagging("t", 3),
+        lambda x: LAYERS.TimeDistributed(LAYERS.Dense(3, activation="softmax"), name="there")(
+            LAYERS.Reshape((4, 1))(x)
+        ),
+    ),
+    "layer of its own": (
+        Task.classification("t", 3),
+        lambda x: LAYERS.Dropout(0.1)(LAYERS.Softmax(name="there")(LAYERS.Dense(3)(x))),
+    ),
+    "activation layer": (
+        Task.binary("t"),
+        lambda x: LAYERS.Activation("linear")(LAYERS.Activation("sigmoid", name="there")(LAYERS.Dense(1)(x))),
+    ),
+    "operation": (Task.classification("t", 3), lambda x: keras.ops.softmax(LAYERS.Dense(3)(x))),
+    "function": (Task.binary("t"), lambda x: keras.activations.sigmoid(LAYERS.Dense(1)(x))),
+    "inner model": (
+        Task.binary("t"),
+        lambda x: keras.Sequential([keras.Input((4,)), LAYERS.Dense(1, activation="sigmoid", name="there")])(
+            x
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("task", "layers"), ACTIVATED.values(), ids=ACTIVATED)
+def test_an_output_that_is_probabilities_already(task, layers, tmp_path):
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, {"t": layers(inputs)})
+    message = (
+        r"The output of task 't' must be logits: remove the activation of layer '(there|softmax|sigmoid)"
+    )
+    with pytest.raises(ValueError, match=message):
+        Trainer(model, [task])
+    for export, name in ((exporting.saved_model, "1"), (exporting.litert, "a.tflite")):
+        with pytest.raises(ValueError, match=message):
+            export(model, [task], tmp_path / name)
+    check_tasks(model, [dataclasses.replace(task, activation=keras.activations.linear)])
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", "relu"])
+def test_a_regression_may_end_in_anything(activation):
+    inputs = keras.Input((4,), name="x")
+    check_tasks(
+        keras.Model(inputs, {"t": LAYERS.Dense(2, activation=activation)(inputs)}), [Task.regression("t", 2)]
+    )
+
+
+def test_gates_before_the_last_layer_are_no_probabilities():
+    inputs = keras.Input((4,), name="x")
+    gated = LAYERS.Multiply()([LAYERS.Dense(4, activation="sigmoid")(inputs), inputs])
+    scaled = LAYERS.Multiply()([LAYERS.Dense(1, activation="sigmoid")(inputs), LAYERS.Dense(1)(inputs)])
+    check_tasks(
+        keras.Model(inputs, {"a": LAYERS.Dense(1)(gated), "b": scaled}), [Task.binary("a"), Task.binary("b")]
+    )
+
+
+@pytest.mark.parametrize("name", [*RESERVED_NAMES, "val_price", "price_from_features"])
+def test_names_that_are_taken(name):
+    with pytest.raises(ValueError, match=rf"must not be one of .*Received: name='{name}'"):
+        Task.binary(name)
+
+
+def test_a_task_may_read_labels_of_any_key():
+    task = dataclasses.replace(Task.regression("groesse"), label_name="größe")
+    assert (task.name, task.label_name) == ("groesse", "größe")
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "a_1"), ("expert", "node_1"), ("class", "def"), ("a", "A"), ("shared_1", "features_mask")]
+)
+@pytest.mark.parametrize("build", [architectures.cgc, architectures.mmoe, architectures.mtan])
+def test_other_names_work(build, names):
+    tasks = [Task.regression(name) for name in names]
+    model = build(keras.Input((4,), name="x"), tasks, encoders.mlp(4, 4))
+    assert list(Trainer(model, tasks).model.output) == list(names)
+
+
+def test_keys_of_the_logs_that_two_numbers_would_share():
+    loss = dataclasses.replace(
+        Task.regression("a"), metrics=(lambda: keras.metrics.MeanAbsoluteError(name="b_loss"),)
+    )
+    tasks = [loss, Task.regression("a_b")]
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, {task.name: LAYERS.Dense(1)(inputs) for task in tasks})
+    with pytest.raises(ValueError, match="different keys in the logs. Received: a_b_loss twice"):
+        Trainer(model, tasks)
+    for own in ("skipped_steps", "learning_rate"):
+        with pytest.raises(ValueError, match=f"Received: {own} twice"):
+            check_log_keys([own])
