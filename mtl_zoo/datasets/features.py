@@ -73,8 +73,8 @@ def describe(values, kind):
 
     Example:
 
-    >>> describe(np.array([20.0, np.nan, 40.0], "float32"), NUMBERS)
-    'numbers from 20 to 40, 1 missing'
+    >>> describe(np.array([20.5, np.nan, 40.0], "float32"), NUMBERS)
+    'numbers from 20.5 to 40, 1 missing'
     >>> describe(np.array(["nurse", "pilot", "nurse"], object), CATEGORIES)
     "categories: 2 strings, 'nurse', 'pilot'"
     """
