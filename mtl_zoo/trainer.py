@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mtl_zoo import distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
+from mtl_zoo._progress import TrainingProgress
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.labels import checked, readable_label_errors
@@ -284,7 +285,7 @@ class Trainer(keras.Model):
         """Put the balancer's `on_epoch_end` before all callbacks, so that checkpoints hold its result."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
             return callbacks
-        own = [NonFinite()]
+        own = [NonFinite(), TrainingProgress()]
         if self.balancer is not None:
             hook = lambda epoch, logs: self.balancer.on_epoch_end()  # noqa: E731
             own.append(keras.callbacks.LambdaCallback(on_epoch_end=hook))
