@@ -10,6 +10,7 @@ from keras import ops
 
 from mtl_zoo import _balancer_optimizer, arguments, distribution, gradients, representation
 from mtl_zoo._non_finite import NonFinite
+from mtl_zoo._progress import TrainingProgress
 from mtl_zoo._unmeasured import Unmeasured, warn
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
@@ -351,7 +352,7 @@ class Trainer(keras.Model):
         """Put the balancer's `on_epoch_end` before all callbacks, so that checkpoints hold its result."""
         if isinstance(callbacks, keras.callbacks.CallbackList):
             return callbacks
-        own = [NonFinite(), Unmeasured(callbacks)]
+        own = [NonFinite(), TrainingProgress(), Unmeasured(callbacks)]
         if self.balancer is not None:
             hook = lambda epoch, logs: self.balancer.on_epoch_end()  # noqa: E731
             own.append(keras.callbacks.LambdaCallback(on_epoch_end=hook))

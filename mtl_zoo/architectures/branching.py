@@ -16,12 +16,17 @@ def branching(
     num_branches=None,
     temperature=5.0,
     minimum_temperature=0.5,
-    decay=1e-3,
+    warm_up=0.1,
+    settling=0.5,
 ):
     """Build several nodes per stage, each of which learns on which node of the stage before it grows.
 
-    In training a node sees a mixture of its possible parents; at inference, as in what is exported, only the
-    likeliest one, which makes a tree. `mtl_zoo.branches.harden` returns that tree without the other nodes.
+    At inference, as in what is exported, a node sees the likeliest of its possible parents, which makes a
+    tree. Training first warms the nodes up, then searches a tree by draws that become sharper, and in the end
+    trains the tree it has found: see `mtl_zoo.layers.Branch`. The phases are shares of the training, which
+    `Trainer.fit` knows from its number of epochs; a second `fit` goes on with the tree. Elsewhere, use
+    `mtl_zoo.callbacks.TrainingProgress` (`keras.Model.fit`) or assign the branches' `training_progress`.
+    `mtl_zoo.branches.harden` returns the tree without the other nodes.
 
     Args:
         inputs: `keras.Input`, or the structure of inputs that the first stage takes.
@@ -29,9 +34,10 @@ def branching(
         encoder: Sequence of stages.
         head: Function `(features, task) -> logits`. Defaults to `mtl_zoo.heads.head`.
         num_branches: Number of nodes per stage. Defaults to `None`: the number of tasks.
-        temperature: Temperature of the choices at the first step of training. Defaults to 5.
-        minimum_temperature: Least temperature. Defaults to 0.5.
-        decay: Rate of the temperature's exponential fall per step. Defaults to 1e-3.
+        temperature: Temperature of the draws at the beginning of the search. Defaults to 5.
+        minimum_temperature: Temperature at its end. Defaults to 0.5.
+        warm_up: Share of the training before the search. Defaults to 0.1.
+        settling: Share of the training after the search. Defaults to 0.5.
 
     Returns:
         Functional `keras.Model` from `inputs` to `{task name: logits}`.
@@ -50,8 +56,8 @@ def branching(
         [Guo et al., 2020](https://arxiv.org/abs/2006.01895)
 
     Note:
-        The paper retrains the tree it found from scratch; here the weights found on the way stay, and
-        `harden` is what to retrain or to fine-tune. The paper's layers are stages here.
+        The paper retrains the tree it found from scratch; here the weights found on the way stay and settle
+        on the tree, and `harden` is what to retrain or to fine-tune. The paper's layers are stages here.
     """
     check_blueprint(inputs, tasks, encoder, head)
     num_branches = len(tasks) if num_branches is None else num_branches
@@ -65,7 +71,7 @@ def branching(
     features = [inputs] * num_branches
     for index, (stage, width) in enumerate(zip(encoder, widths, strict=True), start=1):
         features = [stage(x, f"node_{node}_{index}") for node, x in enumerate(features, start=1)]
-        unit = Branch(width, temperature, minimum_temperature, decay, name=f"branch_{index}")
-        features = unit(features)
+        schedule = (temperature, minimum_temperature, warm_up, settling)
+        features = Branch(width, *schedule, name=f"branch_{index}")(features)
     outputs = {task.name: head(x, task) for x, task in zip(features, tasks, strict=True)}
     return keras.Model(inputs, outputs, name="branching")
