@@ -128,7 +128,7 @@ class Trainer(keras.Model):
         self.task_metrics = [TaskMetrics(task) for task in self.tasks]
         self.warned = []
         self.border = Border(self.tasks, model)
-        check_log_keys([*self.metrics_names, *self._training_logs()])
+        check_log_keys([*self.metrics_names, *(f"{task.name}_weight" for task in self.tasks)])
         self.built = True
 
     def compile(self, optimizer="rmsprop", run_eagerly=False, steps_per_execution=1, jit_compile="auto"):

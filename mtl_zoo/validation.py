@@ -59,7 +59,7 @@ def check_log_keys(keys):
     Traceback (most recent call last):
     ValueError: Tasks and metrics must have names that make different keys in the logs. Received: a_b_loss ...
     """
-    counts = collections.Counter([*keys, "learning_rate"])
+    counts = collections.Counter([*keys, "skipped_steps", "learning_rate"])
     several = [key for key, count in counts.items() if count > 1]
     if several:
         raise ValueError(

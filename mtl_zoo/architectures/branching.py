@@ -66,7 +66,6 @@ def branching(
     minimum_temperature = arguments.number(
         "minimum_temperature", minimum_temperature, above=0, most=temperature
     )
-    decay = arguments.number("decay", decay, least=0)
     widths = [num_branches] * (len(encoder) - 1) + [len(tasks)]
     features = [inputs] * num_branches
     for index, (stage, width) in enumerate(zip(encoder, widths, strict=True), start=1):
