@@ -204,7 +204,7 @@ def test_keys_of_the_logs_that_two_numbers_would_share():
     tasks = [loss, Task.regression("a_b")]
     inputs = keras.Input((4,), name="x")
     model = keras.Model(inputs, {task.name: LAYERS.Dense(1)(inputs) for task in tasks})
-    with pytest.raises(ValueError, match="different keys in the logs. Received: a_b_loss twice"):
+    with pytest.raises(ValueError, match=r"different keys in the logs\. Received: a_b_loss twice"):
         Trainer(model, tasks)
     for own in ("skipped_steps", "learning_rate"):
         with pytest.raises(ValueError, match=f"Received: {own} twice"):
