@@ -33,11 +33,9 @@ def slots(model):
 def matched(wanted, x):
     """Return inputs in the structure that a model takes, without those that it does not take.
 
-    A dict is matched by its keys: those of the model's dict of inputs, or else the names of its inputs.
-
     Args:
         wanted: What `slots` returns.
-        x: Inputs of any kind, or a structure of them.
+        x: Inputs of any kind, or a structure of them; of a dict, the keys count.
 
     Returns:
         Structure like `wanted`, or `x` itself if it is not a dict.
@@ -53,12 +51,12 @@ def matched(wanted, x):
     >>> matched(slots(model), {"city": 1, "income": 2, "age": 3})
     (3, 2)
     """
-    flat = keras.tree.flatten(wanted)
-    if isinstance(x, dict) and _is_flat(wanted):
-        return _by_key(wanted, x, [slot.name for slot in flat])
-    given = len(keras.tree.flatten(x))
+    names = _names(wanted)
+    if isinstance(x, dict) and names:
+        return _by_key(wanted, x, names)
+    given, flat = len(keras.tree.flatten(x)), keras.tree.flatten(wanted)
     if given != len(flat):
-        raise ValueError(_message(list(wanted) if isinstance(wanted, dict) else flat, given))
+        raise ValueError(_message(names or [slot.name for slot in flat], given))
     if isinstance(wanted, dict) and not isinstance(x, dict) and list(wanted) != sorted(wanted):
         raise ValueError(
             f"Inputs of a model that has them by name must be a dict with the keys {list(wanted)}. "
@@ -69,40 +67,30 @@ def matched(wanted, x):
 
 def unknown(wanted, x):
     """Return the keys of inputs that `matched` leaves out."""
-    if not isinstance(x, dict) or not _is_flat(wanted):
-        return []
-    keys = _keys(wanted, x, [slot.name for slot in keras.tree.flatten(wanted)])
-    return [key for key in x if key not in keys]
+    names = _names(wanted)
+    return [key for key in x if key not in names] if isinstance(x, dict) and names else []
 
 
 def _by_key(wanted, x, names):
-    keys = _keys(wanted, x, names)
-    missing = [key for key in keys if key not in x]
+    missing = [name for name in names if name not in x]
     if missing:
-        raise ValueError(_message(keys, len(keys) - len(missing)) + f", without {missing}")
-    values = [x[key] for key in keys]
+        raise ValueError(f"{_message(names, len(names) - len(missing))}, without {missing}")
+    values = [x[name] for name in names]
     if isinstance(wanted, dict):
-        return dict(zip(wanted, values, strict=True))
+        return dict(zip(names, values, strict=True))
     return values[0] if isinstance(wanted, Slot) else tuple(values)
 
 
-def _keys(wanted, x, names):
-    """Return the keys of `x`, in the order of `wanted`."""
-    if not isinstance(wanted, dict):
-        return names
-    by_name = {key: slot.name for key, slot in wanted.items()}
-    return list(by_name if set(by_name) <= set(x) or not set(names) <= set(x) else by_name.values())
-
-
-def _message(wanted, given):
-    names = [slot.name if isinstance(slot, Slot) else slot for slot in wanted]
+def _message(names, given):
     return f"A batch must hold the inputs {names}. Received: {given} tensors"
 
 
-def _is_flat(wanted):
-    """Return whether there is one slot, or a list or dict of them."""
-    parts = wanted.values() if isinstance(wanted, dict) else wanted
-    return isinstance(wanted, Slot) or all(isinstance(part, Slot) for part in parts)
+def _names(wanted):
+    """Return the names of one slot, or of a list or dict of slots; none of what is nested."""
+    if isinstance(wanted, dict):
+        return list(wanted)
+    slots = [wanted] if isinstance(wanted, Slot) else wanted
+    return [slot.name for slot in slots] if all(isinstance(slot, Slot) for slot in slots) else []
 
 
 def _limits(model):

@@ -78,12 +78,6 @@ def test_a_list_for_inputs_by_name_is_read_as_keras_reads_it():
         exporting.by_name(out_of_order, batch)
 
 
-def test_keys_of_a_dict_of_inputs_may_be_other_than_their_names():
-    model = model_of({"b": keras.Input((1,), name="x"), "a": keras.Input((1,), name="y")})
-    for batch in ({"b": 1, "a": 2}, {"x": 1, "y": 2, "more": 3}):
-        assert exporting.by_name(model, batch) == {"x": 1, "y": 2}
-
-
 @pytest.mark.parametrize("batch", [[1], {"z": 1}, {"z": 1, "A": 2}, [1, 2, 3]])
 def test_a_batch_of_other_inputs(batch):
     with pytest.raises(ValueError, match=r"must hold the inputs \['z', 'a'\]\. Received: [13] tensors"):
