@@ -317,7 +317,8 @@ def _fit(trainer, splits, config, path, resume, quiet):
         raise ValueError(f"The validation loss must be finite in some epoch. Received: {history['val_loss']}")
     run.save_model(trainer.model, path)
     title = ", ".join(config[kind] for kind in choices.FAMILIES)
-    plots.curves(history, trainer.tasks, title).savefig(path / run.CURVES, dpi=150)
+    with files.replaced(path / run.CURVES) as partial:
+        plots.curves(history, trainer.tasks, title).savefig(partial, dpi=150)
     return {"best_epoch": best.best_epoch + 1, "seconds": round(time.monotonic() - started, 1)}
 
 

@@ -28,11 +28,13 @@ class Kind(NamedTuple):
 
     Args:
         text: What it must be, in words that follow "must be".
-        holds: Function from the value, `None` where there is none, to whether it is that.
+        holds: Function from the value to whether it is that.
+        optional: Whether it may be missing. Defaults to `False`.
     """
 
     text: str
     holds: Callable
+    optional: bool = False
 
 
 TEXT = Kind("a string", lambda x: isinstance(x, str))
@@ -91,7 +93,7 @@ def check_object(path, values, kinds=None, remedy=""):
     if not isinstance(values, dict):
         raise ValueError(f"'{path}' must hold a JSON object. {remedy} Received: {reprlib.repr(values)}")
     for key, kind in (kinds or {}).items():
-        if not kind.holds(values.get(key)):
+        if not (kind.holds(values[key]) if key in values else kind.optional):
             received = reprlib.repr(values[key]) if key in values else f"no '{key}'"
             raise ValueError(f"'{key}' in '{path}' must be {kind.text}. {remedy} Received: {received}")
     return values

@@ -197,6 +197,14 @@ def test_value_in_the_config_of_an_earlier_version(root, capsys, name, value):
     assert len(line) < 1_000 or name == "dataset"
 
 
+@pytest.mark.parametrize("name", ["dataset", "tasks", "seed", "manual_dir"])
+def test_value_that_is_missing_in_the_config_of_an_earlier_version(root, capsys, name):
+    (root / "run" / run.SUMS).unlink()
+    path = root / "run" / run.CONFIG
+    path.write_text(path.read_text().replace(f'"{name}"', '"name"'))
+    assert f"Received: no '{name}'" in refused(capsys, root, *evaluate(root))
+
+
 def test_a_key_twice_in_the_config_of_an_earlier_version(root, capsys):
     (root / "run" / run.SUMS).unlink()
     path = root / "run" / run.CONFIG
@@ -251,7 +259,6 @@ def test_no_code_of_a_model_runs(root, capsys, tmp_path):
     y = keras.layers.Lambda(lambda x: os.makedirs(place, exist_ok=True) or x, output_shape=(4,))(x)
     heads = {"kind": keras.layers.Dense(3)(y), "size": keras.layers.Dense(1)(y)}
     keras.Model(x, heads).save(root / "run" / run.MODEL)
-    os.rmdir(place)
     assert "must be a whole Keras file" in refused(capsys, root, *evaluate(root))
     assert not os.path.exists(place)
 
@@ -372,7 +379,7 @@ def test_export_onto_a_full_disk(root, capsys, format, size):
     assert not (root / "new").exists()
 
 
-@pytest.mark.parametrize(("size", "name"), [(0, run.CONFIG), (1_000, run.LOGS), (5_000, run.BACKUP)])
+@pytest.mark.parametrize(("size", "name"), [(0, run.CONFIG), (1_000, run.BACKUP)])
 def test_training_onto_a_full_disk(tmp_path, capsys, size, name):
     (tmp_path / "notes.txt").write_text("mine")
     with files_end_at(size):
@@ -435,8 +442,8 @@ def checkpoint(path, state):
     "change",
     [{"epoch": value} for value in (None, "1", -1, 1.5, [])]
     + [{"recipe": value} for value in (3, [], "x")]
-    + [{"variables": value} for value in (None, 3, [], [1.0], {"a": np.ones(2)})]
-    + [{"callbacks": value} for value in (None, 3, [], [3], [["Record", []]], [["Record", {}, {}]])],
+    + [{"variables": value} for value in (None, 3, [1.0], {"a": np.ones(2)})]
+    + [{"callbacks": value} for value in (None, 3, [3], [["Record", []]], [["Record", {}, {}]])],
 )
 def test_checkpoint_that_is_intact_but_holds_something_else(backup, tmp_path, capsys, change):
     path = tmp_path / "run"

@@ -67,3 +67,21 @@ def test_what_is_no_run_is_refused(tmp_path, config, error):
         (tmp_path / run.CONFIG).write_text(config)
     with pytest.raises(error):
         run.load(tmp_path, {"a": files.TEXT})
+
+
+def test_a_finished_run_has_the_checksums_of_what_is_read_again(tmp_path):
+    x = keras.Input((2,))
+    run.save_model(keras.Model(x, {"y": keras.layers.Dense(1)(x)}), tmp_path)
+    files.write_json(tmp_path / run.CONFIG, {})
+    run.finish(tmp_path, {"test": {"y_loss": 0.5, "z_loss": float("nan")}})
+    lines = (tmp_path / run.SUMS).read_text().splitlines()
+    assert lines == [f"{files.sha256(tmp_path / part)}  {part}" for part in run.SUMMED]
+    assert run.read_metrics(tmp_path)["y_loss"] == 0.5
+    run.load(tmp_path)
+    content = bytearray((tmp_path / run.MODEL).read_bytes())
+    content[len(content) // 2] ^= 4
+    (tmp_path / run.MODEL).write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.keras in '.*' must be what training wrote"):
+        run.load(tmp_path)
+    run.save_model(keras.Model(x, {"y": keras.layers.Dense(1)(x)}), tmp_path)
+    assert not (tmp_path / run.SUMS).exists()

@@ -13,8 +13,8 @@ CARD = "model_card.json"
 OWN_SUM = "sha256_of_card"
 KINDS = {
     "sha256": files.Kind("an object of strings", lambda x: _is_object(x, str)),
-    "run_dir": files.TEXT_OR_NULL,
-    "signatures": files.Kind("an object of signatures", lambda x: x is None or _are_signatures(x)),
+    "run_dir": files.TEXT._replace(optional=True),
+    "signatures": files.Kind("an object of signatures", lambda x: _are_signatures(x), optional=True),
 }
 REMEDY = "Export again."
 
