@@ -6,6 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mtl_zoo import exporting
@@ -14,7 +15,7 @@ from tests.exporting.test_c_client import SOURCE, TASKS, compiler, two_inputs
 DRIVER = pathlib.Path(__file__).with_name("fuzz_client.c")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 INCLUDE = pathlib.Path(tf.sysconfig.get_include())
-CASES = 100_000  # about half a minute
+CASES = 100_000  # about a minute
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -49,7 +50,22 @@ def corpus(tmp_path_factory):
     for field in ("graph_def", "object_graph_def", "collection_def"):
         meta_graph.ClearField(field)
     (folder / "meta_graph").write_bytes(meta_graph.SerializeToString(deterministic=True))
-    return [str(folder / name) for name in ("0.npy", "1.npy", "2.npy", "meta_graph")]
+    (folder / "two_shapes").write_bytes(two_shapes())
+    return [str(folder / name) for name in ("0.npy", "1.npy", "2.npy", "meta_graph", "two_shapes")]
+
+
+def field(number, content):
+    """Return a field of a message, of less than 128 bytes."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def two_shapes():
+    """Return a MetaGraphDef with an input of unknown rank, then of two large sizes."""
+    sizes = TensorShapeProto(dim=[TensorShapeProto.Dim(size=2**62 + 2**40)] * 2).SerializeToString()
+    unknown = TensorShapeProto(unknown_rank=True).SerializeToString()
+    info = field(1, b"node:0") + field(3, unknown) + field(3, sizes)
+    signature = field(1, field(1, b"x") + field(2, info))
+    return field(5, field(1, b"serve") + field(2, signature))
 
 
 def fuzz(program, folder, corpus, cases):
@@ -71,11 +87,17 @@ def test_no_file_makes_the_client_do_what_c_leaves_undefined(tmp_path, corpus):
     assert 0.3 < refused / total < 0.9  # many are right, so that all of the reader runs
 
 
-def test_the_driver_sees_a_size_that_overflows(tmp_path, corpus):
-    """Without the check of the sizes' product, the driver must end with an error."""
-    arrays = (SOURCE / "arrays.c").read_text()
-    check = "if (*size > (size_t)INT64_MAX / (size_t)header->shape[i]) return false;"
-    assert check in arrays
-    (tmp_path / "arrays.c").write_text(arrays.replace(check, ""))
-    program = build(tmp_path, tmp_path / "arrays.c", *sources()[1:])
-    assert fuzz(program, tmp_path, corpus, cases=5_000).returncode != 0
+@pytest.mark.parametrize(
+    ("name", "check", "without"),
+    [
+        ("arrays.c", "if (*size > (size_t)INT64_MAX / (size_t)header->shape[i]) return false;", ""),
+        ("signature.c", "tensor->rank = 0;", ""),
+        ("signature.c", "{.key = key, .node = EMPTY}", "{.key = key}"),
+    ],
+)
+def test_the_driver_sees_a_check_that_is_missing(tmp_path, corpus, name, check, without):
+    source = (SOURCE / name).read_text()
+    assert check in source
+    (tmp_path / name).write_text(source.replace(check, without))
+    others = [path for path in sources() if path.name != name]
+    assert fuzz(build(tmp_path, tmp_path / name, *others), tmp_path, corpus, cases=2_000).returncode != 0
