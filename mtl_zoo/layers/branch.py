@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-
 SPEED = 30.0  # of the choices: an optimizer that moves weights by 1e-3 a step would never decide them
 
 
@@ -62,7 +61,7 @@ class Branch(keras.layers.Layer):
             )
         if not (warm_up >= 0 and settling >= 0 and warm_up + settling < 1):
             raise ValueError(
-                "`warm_up` and `settling` must not be negative, and leave a part of the training to the search. "
+                "`warm_up` and `settling` must not be negative, and leave a part of training to search. "
                 f"Received: warm_up={warm_up}, settling={settling}"
             )
         self.num_children = num_children
