@@ -79,6 +79,14 @@ def trained_weights(builder, optimizer, aggregator=None, tasks=TASKS):
     return [variable.numpy() for variable in model.trainable_variables]
 
 
+def warm(model):
+    """Set branching units to their warm-up, where training draws nothing."""
+    for layer in model.layers:
+        if hasattr(layer, "training_progress"):
+            layer.training_progress.assign(0.0)
+    return model
+
+
 def reach(model, network="mlp", tasks=TASKS):
     """Return, for every trainable variable, the names of the tasks whose loss has a gradient there."""
     x, labels = batch(network, tasks=tasks)
@@ -95,7 +103,7 @@ def reach(model, network="mlp", tasks=TASKS):
     }
 
 
-def check_architecture(builder, tasks=TASKS, fixed=("stitch",), draws=False):
+def check_architecture(builder, tasks=TASKS, fixed=("stitch",), draws=False, steps=1):
     """Check all that holds for every architecture.
 
     Args:
@@ -103,18 +111,20 @@ def check_architecture(builder, tasks=TASKS, fixed=("stitch",), draws=False):
         tasks: Tasks with a vector output, for which it is built.
         fixed: Parts of the paths of variables that do not start at random.
         draws: Whether training draws random numbers, so that its loss is not that of inference.
+        steps: Number of steps in which training reaches every variable: several where each one draws a part
+            of the network.
     """
     check_errors(builder, tasks)
     for network in NETWORKS:
         model = build(builder, network, tasks=tasks)
         check_outputs(model, network, tasks)
-        check_wiring(model, network, tasks)
+        check_wiring(model, network, tasks, steps)
         check_saving(model, network)
         check_independence(model, build(builder, network, seed=1, tasks=tasks), fixed)
-        check_keras_training(model, network, tasks, draws)
+        check_keras_training(model, network, tasks, draws, steps)
     check_half_precision(builder, tasks)
     check_compiled(build(builder, tasks=tasks))
-    check_training(builder, tasks)
+    check_training(builder, tasks, steps)
     check_sum_equals_none(builder, tasks)
 
 
@@ -146,8 +156,9 @@ def check_outputs(model, network, tasks=TASKS):
         np.testing.assert_array_equal(outputs[task.name], again[task.name])
 
 
-def check_wiring(model, network, tasks=TASKS):
-    reached = reach(model, network, tasks)
+def check_wiring(model, network, tasks=TASKS, steps=1):
+    draws = [reach(model, network, tasks) for _ in range(steps)]
+    reached = {path: set().union(*(draw[path] for draw in draws)) for path in draws[0]}
     unreached = [path for path, names in reached.items() if not names]
     assert not unreached, f"No task's loss has a gradient in {unreached}."
     assert set().union(*reached.values()) == {task.name for task in tasks}
@@ -177,7 +188,7 @@ def check_independence(model, other, fixed):
             assert not np.array_equal(variable, others[variable.path])
 
 
-def check_keras_training(model, network, tasks=TASKS, draws=False):
+def check_keras_training(model, network, tasks=TASKS, draws=False, steps=1):
     """Check that the model trains with nothing but Keras, penalties included."""
     x, labels = batch(network, tasks=tasks)
     kinds = {
@@ -191,7 +202,7 @@ def check_keras_training(model, network, tasks=TASKS, draws=False):
     expected = sum(float(task.compute_loss(labels[task.name], logits[task.name])) for task in tasks)
     expected += sum(map(float, model.losses))
     before = [variable.numpy() for variable in model.trainable_variables]
-    history = model.fit(x, labels, batch_size=len(x), verbose=0).history
+    history = model.fit(x, labels, batch_size=len(x), epochs=steps, verbose=0).history
     if not draws:
         np.testing.assert_allclose(history["loss"][0], expected, rtol=1e-5)
     assert all(not np.array_equal(a, b) for a, b in zip(before, model.trainable_variables, strict=True))
@@ -217,14 +228,15 @@ def check_compiled(model):
         np.testing.assert_allclose(compiled[name], logits, rtol=1e-4, atol=1e-5)
 
 
-def check_training(builder, tasks=TASKS):
-    """Check that one step with any balancer and any aggregator moves every variable."""
+def check_training(builder, tasks=TASKS, steps=1):
+    """Check that training with any balancer and any aggregator moves every variable."""
     model = build(builder, tasks=tasks)
     start = model.get_weights()
     trained = [variable.numpy() for variable in model.trainable_variables]
     for balancer, aggregator in itertools.product(BALANCERS, AGGREGATORS):
         model.set_weights(start)
-        trainer = step(model, BALANCERS[balancer](), AGGREGATORS[aggregator](), tasks=tasks)
+        methods = (BALANCERS[balancer](), AGGREGATORS[aggregator]())
+        trainer = step(model, *methods, keras.optimizers.SGD(1.0 / steps), steps, tasks)
         after = [v.numpy() for v in trainer.trainable_variables]
         before = trained + [np.zeros_like(v) for v in after[len(trained) :]]  # Uncertainty's log variances
         still = [

@@ -6,25 +6,28 @@ import pytest
 
 from mtl_zoo.architectures import branching, single_task
 from mtl_zoo.encoders import mlp
-from tests.architectures.harness import TASKS, batch, build, check_architecture, reach
+from tests.architectures.harness import TASKS, batch, build, check_architecture, reach, warm
 
 
 def test_contract():
-    check_architecture(branching, fixed=("branch_",), draws=True)
+    check_architecture(branching, fixed=("branch_",), draws=True, steps=12)
 
 
 def test_parameter_counts():
     # Three nodes in each of two stages (4 and 3 units); logits of 3 children over 3 parents after each stage,
-    # and a count of the steps.
+    # and the progress of training.
     nodes = 3 * ((5 * 4 + 4) + (4 * 3 + 3))
     heads = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)
     assert build(branching).count_params() == nodes + 2 * (3 * 3 + 1) + heads
 
 
-def test_all_tasks_reach_all_nodes_in_training():
+def test_all_tasks_reach_all_nodes_while_they_warm_up_and_choices_in_the_search():
     everyone = {"digit", "odd", "size"}
-    for path, names in reach(build(branching)).items():
-        assert names == ({path.split("_")[0]} if "logits" in path and "branch" not in path else everyone)
+    for path, names in reach(warm(build(branching))).items():
+        head = "logits" in path and "branch" not in path
+        assert names == ({path.split("_")[0]} if head else set() if "branch" in path else everyone)
+    searching = reach(build(branching))
+    assert all(names for path, names in searching.items() if "branch" in path)
 
 
 def test_separate_branches_make_separate_networks():
