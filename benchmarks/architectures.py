@@ -21,7 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import mtl_zoo as mz
-from mtl_zoo.choices import FAMILIES
+from mtl_zoo.experiments.choices import FAMILIES
 
 TASKS = flags.DEFINE_list("tasks", ["2", "5", "10"], "Numbers of tasks.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Timed rounds.")

@@ -33,7 +33,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 import mtl_zoo as mz
-from mtl_zoo import distribution
+from mtl_zoo.training import distribution
 
 TASKS = flags.DEFINE_list("tasks", ["2", "10", "40"], "Numbers of tasks.")
 STEPS = flags.DEFINE_integer("steps", 60, "Timed steps.")

@@ -22,7 +22,7 @@ from absl import app, flags
 
 import mtl_zoo as mz
 from mtl_zoo.aggregators.base import inner_products
-from mtl_zoo.choices import FAMILIES
+from mtl_zoo.experiments.choices import FAMILIES
 
 TASKS = flags.DEFINE_list("tasks", ["2", "5", "10", "40"], "Numbers of tasks.")
 PARAMETERS = flags.DEFINE_integer("parameters", 100_000, "Number of parameters.")

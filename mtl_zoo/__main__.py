@@ -2,7 +2,7 @@
 
 import sys
 
-from mtl_zoo import cli
+from mtl_zoo.command_line import main as cli
 
 
 def main():

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks, choices, encoders, layers
+from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks, encoders, layers
+from mtl_zoo.experiments import choices
 
 TASKS = [mz.Task.binary("click"), mz.Task.binary("buy")]
 BATCH = (np.ones((2, 8), "float32"), {"click": np.array([0, 1]), "buy": np.array([1, 0])})

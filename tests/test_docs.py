@@ -10,8 +10,8 @@ import tensorflow as tf
 from absl import flags
 
 import mtl_zoo as mz
-from mtl_zoo import cli
-from mtl_zoo.choices import FAMILIES
+from mtl_zoo.command_line import main as cli
+from mtl_zoo.experiments.choices import FAMILIES
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = (".", "docs", "benchmarks", "export", "colab")

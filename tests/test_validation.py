@@ -7,7 +7,7 @@ import pytest
 
 from mtl_zoo import architectures, encoders, exporting
 from mtl_zoo.task import Task
-from mtl_zoo.trainer import Trainer
+from mtl_zoo.training.trainer import Trainer
 from mtl_zoo.validation import RESERVED_NAMES, check_log_keys, check_tasks
 
 

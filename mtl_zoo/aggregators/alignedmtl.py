@@ -5,7 +5,7 @@ from keras import ops
 
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import PreferenceAggregator
-from mtl_zoo.preferences import task_shares
+from mtl_zoo.numerics.preferences import task_shares
 
 SCALE_MODES = ("min", "median", "rmse")
 RANK_TOLERANCE = 2.0**-23  # times the number of tasks and the largest eigenvalue

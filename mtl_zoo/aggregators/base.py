@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from mtl_zoo.preferences import check_one_per_task, check_preferences
+from mtl_zoo.numerics.preferences import check_one_per_task, check_preferences
 
 
 class Aggregator(keras.layers.Layer):

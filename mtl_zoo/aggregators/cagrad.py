@@ -2,8 +2,9 @@
 
 import keras
 
-from mtl_zoo import arguments, solvers
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator
+from mtl_zoo.numerics import solvers
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -31,7 +32,8 @@ class CAGrad(GramianAggregator):
 
     Note:
         The direction is not divided by `1 + c` or its square, as some implementations do. The inner problem
-        is solved exactly (see `mtl_zoo.solvers.conflict_averse`), not by 20 steps of gradient descent.
+        is solved exactly (see `mtl_zoo.numerics.solvers.conflict_averse`), not by 20 steps of gradient
+        descent.
     """
 
     def __init__(self, c=0.5, **kwargs):

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -62,7 +63,7 @@ class CRMOGM(GramianAggregator):
         losses = None if losses is None else ops.cast(losses, dtype)
         latest = self.aggregator.compute_weights(ops.cast(gramian, dtype), losses, present)
         latest = ops.cast(latest, self.compute_dtype)
-        present = _masked.everyone(present, gramian.shape[0])
+        present = masked.everyone(present, gramian.shape[0])
         moved = self.decay * self.averages + (1.0 - self.decay) * latest
         self.averages.assign(ops.where(present, moved, self.averages))
         return ops.copy(self.averages)

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -50,7 +51,7 @@ class DBMTL(Aggregator):
 
     def call(self, jacobian, losses=None, present=None):
         blocks = keras.tree.flatten(jacobian)
-        present = _masked.everyone(present, blocks[0].shape[0])
+        present = masked.everyone(present, blocks[0].shape[0])
         averages = self._average(blocks, present)
         norms = ops.sqrt(sum(ops.sum(average**2, axis=1) for average in averages))
         norms = ops.where(present, norms, 0.0)

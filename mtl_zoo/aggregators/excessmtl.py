@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -52,11 +53,11 @@ class ExcessMTL(Aggregator):
 
     def call(self, jacobian, losses=None, present=None):
         blocks = keras.tree.flatten(jacobian)
-        present = _masked.everyone(present, blocks[0].shape[0])
+        present = masked.everyone(present, blocks[0].shape[0])
         excess = self._relative(self._excess(blocks))
         shares = _shares.shares(self.task_weights, present)
         logits = ops.log(ops.maximum(shares, 1e-30)) + self.learning_rate * excess
-        shares = _masked.softmax(logits, present)
+        shares = masked.softmax(logits, present)
         self.task_weights.assign(_shares.divide(self.task_weights, shares, present))
         self.loss_weights.assign(shares)
         return keras.tree.map_structure(lambda block: ops.matmul(shares, block), jacobian)

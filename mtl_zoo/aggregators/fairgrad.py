@@ -2,8 +2,9 @@
 
 import keras
 
-from mtl_zoo import arguments, solvers
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator
+from mtl_zoo.numerics import solvers
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -32,8 +33,8 @@ class FairGrad(GramianAggregator):
     Note:
         The paper finds the weights by nonlinear least squares; here they are exact. Where a convex
         combination of gradients is zero, no solution exists; then the direction is finite (see
-        `mtl_zoo.solvers.bargain`). A zero gradient is left out. As in the authors' code, the weights concern
-        what is shared alone (unlike those of `NashMTL`); it is not multiplied by the number of tasks.
+        `mtl_zoo.numerics.solvers.bargain`). A zero gradient is left out. As in the authors' code, the weights
+        concern what is shared alone (unlike those of `NashMTL`); it is not multiplied by the number of tasks.
     """
 
     def __init__(self, alpha=1.0, max_norm=1.0, **kwargs):

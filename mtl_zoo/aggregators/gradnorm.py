@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import GramianAggregator
+from mtl_zoo.numerics import masked
 
 SMALLEST_WEIGHT = 1e-3  # before the weights are scaled to sum T
 
@@ -57,7 +58,7 @@ class GradNorm(GramianAggregator):
     def compute_weights(self, gramian, losses, present):
         if losses is None:
             raise ValueError("GradNorm weighs by the losses, so they must be given. Received: losses=None")
-        present = _masked.everyone(present, gramian.shape[0])
+        present = masked.everyone(present, gramian.shape[0])
         weights = ops.copy(self.next_weights)
         norms = ops.sqrt(ops.maximum(ops.diagonal(gramian), 0.0))
         target = _mean(weights * norms, present) * self._rates(losses, present) ** self.alpha

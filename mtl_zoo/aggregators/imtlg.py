@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from mtl_zoo import solvers
 from mtl_zoo.aggregators.base import GramianAggregator
+from mtl_zoo.numerics import solvers
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")

@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import GramianAggregator, num_tasks
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -54,7 +55,7 @@ class Krum(GramianAggregator):
         super().build(jacobian_shape)
 
     def compute_weights(self, gramian, losses, present):
-        present = _masked.everyone(present, gramian.shape[0])
+        present = masked.everyone(present, gramian.shape[0])
         scores = self._scores(gramian, present)
         rank = ops.argsort(ops.argsort(ops.where(present, scores, float("inf"))))
         selected = ops.logical_and(rank < self.num_selected, present)

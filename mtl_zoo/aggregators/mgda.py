@@ -2,9 +2,9 @@
 
 import keras
 
-from mtl_zoo import solvers
 from mtl_zoo.aggregators.base import PreferenceAggregator
-from mtl_zoo.preferences import task_shares
+from mtl_zoo.numerics import solvers
+from mtl_zoo.numerics.preferences import task_shares
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -35,7 +35,7 @@ class MGDA(PreferenceAggregator):
 
     Note:
         Sener & Koltun find the weights by Frank-Wolfe, to about 1%; here they are exact (see
-        `mtl_zoo.solvers.min_norm`).
+        `mtl_zoo.numerics.solvers.min_norm`).
     """
 
     def compute_weights(self, gramian, losses, present):

@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, inner_products, num_tasks
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -65,7 +66,7 @@ class MoCo(Aggregator):
         if losses is None:
             raise ValueError("MoCo weighs by the losses, so they must be given. Received: losses=None")
         blocks = keras.tree.flatten(jacobian)
-        present = _masked.everyone(present, blocks[0].shape[0])
+        present = masked.everyone(present, blocks[0].shape[0])
         self.steps.assign_add(ops.cast(present, self.steps.dtype))
         averages = self._average(blocks, ops.where(present, losses, 0.0), present)
         shares = self._descend(inner_products(averages), present)
@@ -86,7 +87,7 @@ class MoCo(Aggregator):
         """Move the weights by one step and return them as shares of the present tasks."""
         shares = _shares.shares(self.convex_weights, present)
         slope = ops.matmul(gramian, shares) + self.rho * shares
-        shares = _masked.softmax(shares - self._decayed(self.gamma, self.gamma_sigma) * slope, present)
+        shares = masked.softmax(shares - self._decayed(self.gamma, self.gamma_sigma) * slope, present)
         self.convex_weights.assign(_shares.divide(self.convex_weights, shares, present))
         self.task_weights.assign(shares)
         return shares

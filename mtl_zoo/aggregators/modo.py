@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments, solvers
+from mtl_zoo import arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, cross_gramian, num_tasks
+from mtl_zoo.numerics import masked, solvers
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -56,7 +57,7 @@ class MoDo(Aggregator):
         )
 
     def call(self, jacobian, losses=None, present=None):
-        present = _masked.everyone(present, self.task_weights.shape[0])
+        present = masked.everyone(present, self.task_weights.shape[0])
         shares = _shares.shares(self.convex_weights, present)
         slope = ops.matmul(cross_gramian(jacobian), shares) + self.rho * shares
         shares = solvers.project_simplex(shares - self.gamma * slope, present)

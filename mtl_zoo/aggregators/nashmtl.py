@@ -2,8 +2,9 @@
 
 import keras
 
-from mtl_zoo import arguments, solvers
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator
+from mtl_zoo.numerics import solvers
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -32,9 +33,9 @@ class NashMTL(GramianAggregator):
     Note:
         The weights solve `G a = 1 / a` in every step. The paper approximates them by a sequence of convex
         programs, starting from those of the step before. Where a convex combination of gradients is zero, no
-        solution exists; then the direction is finite (see `mtl_zoo.solvers.bargain`), and what it leaves of
-        the gradients that oppose each other is zero. A zero gradient is left out. Weights, and with them
-        the gradients of heads, are large where shared gradients are short or nearly opposite.
+        solution exists; then the direction is finite (see `mtl_zoo.numerics.solvers.bargain`), and what it
+        leaves of the gradients that oppose each other is zero. A zero gradient is left out. Weights, and with
+        them the gradients of heads, are large where shared gradients are short or nearly opposite.
     """
 
     weighs_losses = True

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator, num_tasks
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -40,6 +41,6 @@ class Random(Aggregator):
     def call(self, jacobian, losses=None, present=None):
         shape = self.task_weights.shape
         logits = keras.random.normal(shape, dtype=self.compute_dtype, seed=self.random)
-        weights = _masked.softmax(logits, _masked.everyone(present, shape[0]))
+        weights = masked.softmax(logits, masked.everyone(present, shape[0]))
         self.task_weights.assign(weights)
         return keras.tree.map_structure(lambda block: ops.matmul(weights, block), jacobian)

@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments, solvers
+from mtl_zoo import arguments
 from mtl_zoo.aggregators import _shares
 from mtl_zoo.aggregators.base import Aggregator, cross_gramian, num_tasks
+from mtl_zoo.numerics import masked, solvers
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -62,7 +63,7 @@ class SDMGrad(Aggregator):
         )
 
     def call(self, jacobian, losses=None, present=None):
-        present = _masked.everyone(present, self.task_weights.shape[0])
+        present = masked.everyone(present, self.task_weights.shape[0])
         preference = _shares.shares(ops.ones_like(self.task_weights), present)
         inner = _normalize(cross_gramian(jacobian), preference)
         shares = self._descend(inner, preference, present)

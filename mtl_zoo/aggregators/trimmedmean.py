@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -42,7 +43,7 @@ class TrimmedMean(Aggregator):
     def _trimmed_mean(self, block, present):
         """Leave out the extremes of every column, a pair at a time, and average the rest."""
         rank = ops.arange(block.shape[0])[:, None]
-        present = _masked.everyone(present, block.shape[0])
+        present = masked.everyone(present, block.shape[0])
         count = ops.sum(ops.cast(present, "int32"))
         kept = ops.broadcast_to(present[:, None], block.shape)
         for pair in range(min(self.trim, (block.shape[0] - 1) // 2)):

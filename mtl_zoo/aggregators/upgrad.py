@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import solvers
 from mtl_zoo.aggregators.base import PreferenceAggregator
-from mtl_zoo.preferences import task_shares
+from mtl_zoo.numerics import solvers
+from mtl_zoo.numerics.preferences import task_shares
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")

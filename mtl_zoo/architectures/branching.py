@@ -26,7 +26,7 @@ def branching(
     trains the tree it has found: see `mtl_zoo.layers.Branch`. The phases are shares of the training, which
     `Trainer.fit` knows from its number of epochs; a second `fit` goes on with the tree. Elsewhere, use
     `mtl_zoo.callbacks.TrainingProgress` (`keras.Model.fit`) or assign the branches' `training_progress`.
-    `mtl_zoo.branches.harden` returns the tree without the other nodes.
+    `mtl_zoo.introspection.branches.harden` returns the tree without the other nodes.
 
     Args:
         inputs: `keras.Input`, or the structure of inputs that the first stage takes.

@@ -4,11 +4,11 @@ import keras
 from keras import layers
 
 from mtl_zoo import arguments
+from mtl_zoo.architectures._penalties import SubspaceOrthogonality
 from mtl_zoo.features import current, match, mix_towers
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.sluice import Sluice
 from mtl_zoo.layers.stage_mixture import StageMixture
-from mtl_zoo.penalties import SubspaceOrthogonality
 from mtl_zoo.validation import check_blueprint
 
 SPLIT = (layers.Dense, layers.Conv1D, layers.Conv2D, layers.Conv3D)  # the last axis of a kernel: the units
@@ -25,8 +25,8 @@ def sluice(inputs, tasks, encoder, head=default_head, num_subspaces=2, orthogona
         num_subspaces: Number of parts of a stage's channels, which must divide them; for a stage whose
             channels it does not divide there is one part. Defaults to 2.
         orthogonality: Strength of the penalty, in `model.losses`, that keeps subspaces apart: a
-            `mtl_zoo.penalties.SubspaceOrthogonality` of the kernels of all dense and convolutional layers
-            that give a stage's channels. Other stages have none. Defaults to 1e-3.
+            `SubspaceOrthogonality` of the kernels of all dense and convolutional layers that give a stage's
+            channels. Other stages have none. Defaults to 1e-3.
 
     Returns:
         Functional `keras.Model` from `inputs` to `{task name: logits}`.

@@ -3,9 +3,9 @@
 import keras
 
 from mtl_zoo import arguments
+from mtl_zoo.architectures._penalties import PENALTIES
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.heads import head as default_head
-from mtl_zoo.penalties import PENALTIES
 from mtl_zoo.validation import check_blueprint
 
 
@@ -20,7 +20,7 @@ def soft_sharing(inputs, tasks, encoder, head=default_head, penalty="l2", streng
         encoder: Sequence of stages.
         head: Function `(features, task) -> logits`. Defaults to `mtl_zoo.heads.head`.
         penalty: `"l2"` for squared distances between towers, or a trace norm of the towers' stacked
-            weights: `"last_axis"`, `"tucker"` or `"tensor_train"` (see `mtl_zoo.penalties`).
+            weights: `"last_axis"`, `"tucker"` or `"tensor_train"` (see `mtl_zoo.architectures._penalties`).
             Defaults to `"l2"`.
         strength: Factor of the penalty. Defaults to 1e-3.
 

@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.numerics import masked
 
 CANDIDATES = 8  # at least 95% of them are accepted
 TINY = 1e-30
@@ -63,7 +64,7 @@ class COSMOS(Balancer):
     def _draw(self, losses, present):
         if self.preferences is not None:
             return present * ops.convert_to_tensor(self.preferences, losses.dtype)
-        return _masked.softmax(_log_gamma(losses.shape, self.alpha, losses.dtype, self.random), present)
+        return masked.softmax(_log_gamma(losses.shape, self.alpha, losses.dtype, self.random), present)
 
 
 def _log_gamma(shape, alpha, dtype, seed):

@@ -5,9 +5,10 @@ import math
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.numerics import masked
 
 EPSILON = 1e-8
 DECAY_1, DECAY_2 = 0.9, 0.999
@@ -76,7 +77,7 @@ class FAMO(Balancer):
         losses = self._above_minimum(losses)
         self.losses_before.assign(ops.where(present > 0, ops.stop_gradient(losses), self.losses_before))
         losses, present = unsolved(losses, present)
-        shares = _masked.softmax(self.task_logits, present)
+        shares = masked.softmax(self.task_logits, present)
         total = ops.stop_gradient(ops.sum(shares / (losses + EPSILON)))
         return ops.divide_no_nan(ops.sum(shares * ops.log(losses + EPSILON)), total)
 
@@ -92,7 +93,7 @@ class FAMO(Balancer):
         before, present = unsolved(ops.convert_to_tensor(self.losses_before), present)
         gain = ops.log(before + EPSILON) - ops.log(ops.maximum(after, 0.0) + EPSILON)
         gain = ops.where(present > 0, gain, 0.0)
-        shares = _masked.softmax(self.task_logits, present)
+        shares = masked.softmax(self.task_logits, present)
         gradient = shares * (gain - ops.sum(shares * gain))
         self._descend(gradient + self.weight_decay * self.task_logits, present)
 

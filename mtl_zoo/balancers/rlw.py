@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -34,4 +35,4 @@ class RLW(Balancer):
 
     def combine(self, losses, present):
         logits = keras.random.normal(losses.shape, dtype=losses.dtype, seed=self.random)
-        return ops.sum(_masked.softmax(logits, present) * losses)
+        return ops.sum(masked.softmax(logits, present) * losses)

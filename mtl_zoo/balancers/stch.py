@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from mtl_zoo import _masked, arguments
+from mtl_zoo import arguments
 from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.numerics import masked
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -66,12 +67,12 @@ class STCH(Balancer):
         ideal, direction = (ops.convert_to_tensor(x, losses.dtype) for x in (self.ideal, self.direction))
         if self.preferences is None:
             direction = direction / ops.maximum(ops.sum(present), 1.0)
-        return self.mu * _masked.logsumexp(direction * (losses - ideal) / self.mu, present)
+        return self.mu * masked.logsumexp(direction * (losses - ideal) / self.mu, present)
 
     def _combine_logarithms(self, losses, present):
         losses, present = unsolved(losses, present)
         logarithms = ops.log(losses / ops.convert_to_tensor(self.nadir, losses.dtype))
-        return ops.sum(present) * self.mu * _masked.logsumexp(logarithms / self.mu, present)
+        return ops.sum(present) * self.mu * masked.logsumexp(logarithms / self.mu, present)
 
     def _check_nadir(self):
         if self.reference is not None or self.preferences is not None:

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtl_zoo import gradients
-from mtl_zoo.step import restored
+from mtl_zoo.training import gradients
+from mtl_zoo.training.step import restored
 
 
 class Alert(NamedTuple):

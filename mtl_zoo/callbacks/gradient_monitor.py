@@ -11,7 +11,7 @@ from absl import logging
 
 from mtl_zoo import arguments, plots
 from mtl_zoo.callbacks import _gradient_health
-from mtl_zoo.trainer import Trainer
+from mtl_zoo.training.trainer import Trainer
 
 TABLE = "gradients.csv"
 PICTURE = "gradients.png"

@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from mtl_zoo.inputs import matched, slots
+from mtl_zoo.training.inputs import matched, slots
 
 
 def check_input_names(model):

@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo import representation
 from mtl_zoo.exporting.inputs import check_input_names
+from mtl_zoo.training import representation
 
 DEFAULT = "serving_default"
 FEATURES = "features"

@@ -22,7 +22,7 @@ from mtl_zoo import arguments
 from mtl_zoo.exporting import signatures
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.model_card import check_files
-from mtl_zoo.task_metrics import TaskMetrics
+from mtl_zoo.training.task_metrics import TaskMetrics
 from mtl_zoo.validation import check_tasks
 
 SCRIPTS = pathlib.Path(__file__).parent

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtl_zoo import gradients
 from mtl_zoo.aggregators import Krum
+from mtl_zoo.training import gradients
 from tests.harness import assert_close, check_aggregator
 
 

@@ -3,8 +3,8 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from mtl_zoo import gradients
 from mtl_zoo.aggregators import Mean, TrimmedMean
+from mtl_zoo.training import gradients
 from tests.harness import assert_close, check_aggregator
 
 

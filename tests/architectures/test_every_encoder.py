@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.choices import FAMILIES
+from mtl_zoo.experiments.choices import FAMILIES
 from tests.architectures.harness import without_metrics
 
 TASKS = (mz.Task.classification("kind", 3), mz.Task.binary("flag"))

@@ -6,7 +6,7 @@ import pytest
 
 import mtl_zoo as mz
 from mtl_zoo.architectures import single_task, soft_sharing
-from mtl_zoo.penalties import PENALTIES
+from mtl_zoo.architectures._penalties import PENALTIES
 from tests.architectures.harness import (
     AGGREGATORS,
     BALANCERS,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from mtl_zoo import cli
+from mtl_zoo.command_line import main as cli
 
 SPLITS = ("train", "validation", "test")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import mtl_zoo as mz
-from mtl_zoo import cli
-from mtl_zoo.commands import LOCATIONS
+from mtl_zoo.command_line import main as cli
+from mtl_zoo.command_line.commands import LOCATIONS
 from mtl_zoo.datasets import census_income
 from mtl_zoo.datasets.census_income import COLUMNS, EXCLUDED, FEATURES, NUMBERS, read
 

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.choices import FAMILIES
 from mtl_zoo.encoders import encode, transformer
+from mtl_zoo.experiments.choices import FAMILIES
 
 TASKS = (mz.Task.classification("kind", 3), mz.Task.tagging("tag", 4))
 

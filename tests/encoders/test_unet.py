@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.choices import FAMILIES
 from mtl_zoo.encoders import encode, unet
+from mtl_zoo.experiments.choices import FAMILIES
 
 TASKS = [mz.Task.segmentation("part", 3), mz.Task.dense_regression("depth", 2)]
 

@@ -9,8 +9,11 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from mtl_zoo import cli, commands, datasets, encoders, exporting, recipe
+from mtl_zoo import datasets, encoders, exporting
 from mtl_zoo.architectures import hard_sharing
+from mtl_zoo.command_line import commands
+from mtl_zoo.command_line import main as cli
+from mtl_zoo.experiments import recipe
 from mtl_zoo.exporting.litert import PRECISIONS
 from mtl_zoo.task import Task
 from tests.exporting.small_models import CASES, batches, make

@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 
 import mtl_zoo as mz
-from mtl_zoo import cli
+from mtl_zoo.command_line import main as cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "export" / "README.md").read_text()

@@ -1,0 +1,1 @@
+"""Small numerical problems under the methods."""
