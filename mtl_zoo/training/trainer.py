@@ -183,7 +183,8 @@ class Trainer(keras.Model):
         """Train; as `keras.Model.fit`, whose other arguments it takes too.
 
         Inputs, labels and sample weights are checked as `mtl_zoo.training.border.Border` says, in arrays,
-        datasets and generators alike. Inputs in a dict are matched by name; what the model has no use for is left out.
+        datasets and generators alike. Inputs in a dict are matched by name; what the model has no use for is
+        left out.
 
         Raises:
             ValueError: If a label, a sample weight or an input is not what it must be, a task has no labels,
