@@ -236,7 +236,8 @@ def check_training(builder, tasks=TASKS, steps=1):
     for balancer, aggregator in itertools.product(BALANCERS, AGGREGATORS):
         model.set_weights(start)
         methods = (BALANCERS[balancer](), AGGREGATORS[aggregator]())
-        trainer = step(model, *methods, keras.optimizers.SGD(1.0 / steps), steps, tasks)
+        rate = 1.0 if steps == 1 else 1e-3  # so slow that later draws do not follow from the first ones
+        trainer = step(model, *methods, keras.optimizers.SGD(rate), steps, tasks)
         after = [v.numpy() for v in trainer.trainable_variables]
         before = trained + [np.zeros_like(v) for v in after[len(trained) :]]  # Uncertainty's log variances
         still = [
