@@ -233,7 +233,8 @@ def check_training(builder, tasks=TASKS, steps=1):
     model = build(builder, tasks=tasks)
     start = model.get_weights()
     trained = [variable.numpy() for variable in model.trainable_variables]
-    for balancer, aggregator in itertools.product(BALANCERS, AGGREGATORS):
+    every_pair = itertools.product(BALANCERS, AGGREGATORS)
+    for balancer, aggregator in every_pair if steps == 1 else zip(BALANCERS, AGGREGATORS, strict=True):
         model.set_weights(start)
         methods = (BALANCERS[balancer](), AGGREGATORS[aggregator]())
         rate = 1.0 if steps == 1 else 1e-3  # so slow that later draws do not follow from the first ones
