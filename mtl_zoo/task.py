@@ -245,7 +245,7 @@ class Task:
         return np_or_ops.sum(invalid)
 
     def not_whole(self, labels):
-        """Return the number of labels in the range of a task with classes that are not whole numbers.
+        """Return the number of labels of classes that are there and are not whole numbers.
 
         Args:
             labels: As for `out_of_range`.
@@ -253,7 +253,8 @@ class Task:
         labels, np_or_ops = _comparable(labels)
         if self.max_label is None or not keras.backend.is_float_dtype(labels.dtype):
             return 0
-        return np_or_ops.sum((labels > np_or_ops.floor(labels)) & (labels >= 0) & (labels < self.max_label))
+        labels = np_or_ops.maximum(labels, 0)  # what is negative is missing
+        return np_or_ops.sum(labels > np_or_ops.floor(labels))
 
 
 def auxiliary_tasks(model, tasks):

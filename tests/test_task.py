@@ -337,6 +337,21 @@ def test_out_of_range_counts_labels_neither_missing_nor_valid(task, labels, expe
     assert task.out_of_range(np.array(labels)) == expected
 
 
+@pytest.mark.parametrize("convert", [np.array, tf.constant])
+@pytest.mark.parametrize(
+    ("task", "labels", "expected"),
+    [
+        (Task.classification("t", 3), [0.0, 1.1, 1.9, 2.0, NAN, -0.5, np.inf], 2),
+        (Task.binary("t"), [0, 1, 1, -1], 0),
+        (Task.multilabel("t", 2), [[0.0, 0.5], [1.0, NAN]], 1),
+        (dataclasses.replace(Task.binary("t"), max_label=None), [0.5, 1.0], 0),
+        (Task.regression("t"), [0.5, 1.5], 0),
+    ],
+)
+def test_not_whole_counts_labels_between_classes(task, labels, expected, convert):
+    assert task.not_whole(convert(labels)) == expected
+
+
 def test_is_missing():
     np.testing.assert_array_equal(is_missing([0, -1, 3]), [False, True, False])
     np.testing.assert_array_equal(is_missing([0.0, -1.0, NAN]), [False, True, True])

@@ -48,18 +48,18 @@ class ExcessMTL(Aggregator):
         share = 1.0 / num_tasks(jacobian_shape)
         self.squares = self.add_block_weights("squares", jacobian_shape)
         self.first_excess = self.add_task_weights("first_excess", jacobian_shape, 0.0)
-        self.task_weights = self.add_task_weights("task_weights", jacobian_shape, share)
-        self.loss_weights = self.add_task_weights("loss_weights", jacobian_shape, share)
+        self.convex_weights = self.add_task_weights("convex_weights", jacobian_shape, share)
+        self.task_weights = self.loss_weights = self.add_task_weights("task_weights", jacobian_shape, share)
 
     def call(self, jacobian, losses=None, present=None):
         blocks = keras.tree.flatten(jacobian)
         present = masked.everyone(present, blocks[0].shape[0])
         excess = self._relative(self._excess(blocks))
-        shares = _shares.shares(self.task_weights, present)
+        shares = _shares.shares(self.convex_weights, present)
         logits = ops.log(ops.maximum(shares, 1e-30)) + self.learning_rate * excess
         shares = masked.softmax(logits, present)
-        self.task_weights.assign(_shares.divide(self.task_weights, shares, present))
-        self.loss_weights.assign(shares)
+        self.convex_weights.assign(_shares.divide(self.convex_weights, shares, present))
+        self.task_weights.assign(shares)
         return keras.tree.map_structure(lambda block: ops.matmul(shares, block), jacobian)
 
     def _excess(self, blocks):

@@ -45,7 +45,7 @@ class TrimmedMean(Aggregator):
         rank = ops.arange(block.shape[0])[:, None]
         present = masked.everyone(present, block.shape[0])
         count = ops.sum(ops.cast(present, "int32"))
-        kept = ops.broadcast_to(present[:, None], block.shape)
+        kept = ops.logical_and(present[:, None], ops.ones_like(block, "bool"))  # of any size
         for pair in range(min(self.trim, (block.shape[0] - 1) // 2)):
             enough = count > 2 * pair + 2
             highest = ops.argmax(ops.where(kept, block, -float("inf")), axis=0)

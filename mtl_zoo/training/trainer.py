@@ -47,12 +47,15 @@ class Trainer(keras.Model):
         model: Functional `keras.Model` with a dict of logits, keyed by task name.
         tasks: Sequence of `Task`. Outputs that no task names are not trained.
         balancer: `Balancer` of the losses. Defaults to `None`: their sum.
-        aggregator: `Aggregator` of the task gradients of what is shared. Defaults to `None`: their sum, in
-            one backward pass.
+        aggregator: `Aggregator` of the task gradients of what is shared. What belongs to one task gets that
+            task's gradient, times its weight if the aggregator is one of weights of the losses. Defaults to
+            `None`: their sum, in one backward pass.
         space: What the aggregator sees: with `"shared"` the gradients of the shared variables, in T backward
-            passes; with `"representation"` those of the tensors where the shared part of the model ends, in T
-            passes through the rest and one through the shared part. Without an aggregator both are the
-            same. Defaults to `"shared"`.
+            passes; with `"representation"` those of the tensors where the shared part of the model ends (and
+            of variables behind them that several tasks use), in T passes through the rest and one through the
+            shared part. What a method promises, such as to oppose no task, holds for the gradients it sees:
+            with `"representation"` not for the variables before these tensors. Without an aggregator both
+            are the same. Defaults to `"shared"`.
         accumulate: Number of batches that make one update: `fit` joins them (all of one size but the last;
             those of a generator or a `PyDataset` must be as large already), and the step works them off one
             after the other, so that one batch's activations are in memory at a time. The update is that of

@@ -57,17 +57,17 @@ def test_finite_when_gradients_explode():
     for scale in (1e-4, 1e4, 1e4):
         direction = aggregator(scale * np.array([[1.0, 0.0], [0.0, 0.5]]))
         assert np.isfinite(direction).all()
-    assert float(np.sum(aggregator.task_weights)) == pytest.approx(1.0)
+    assert float(np.sum(aggregator.convex_weights)) == pytest.approx(1.0)
 
 
 def test_absent_task_keeps_its_state():
     aggregator, jacobians, present = ExcessMTL(), sequence(), np.array([True, True, False])
     aggregator(jacobians[0] * present[:, None], None, present)
     assert float(aggregator.first_excess[2]) == 0.0
-    assert float(aggregator.task_weights[2]) == pytest.approx(1 / 3)
+    assert float(aggregator.convex_weights[2]) == pytest.approx(1 / 3)
     direction = aggregator(jacobians[1] * present[:, None], None, present)
-    assert float(aggregator.task_weights[2]) == pytest.approx(1 / 3)
-    shares = np.array(aggregator.task_weights)[:2] * 3 / 2
+    assert float(aggregator.convex_weights[2]) == pytest.approx(1 / 3)
+    shares = np.array(aggregator.convex_weights)[:2] * 3 / 2
     assert_close(direction, shares @ jacobians[1][:2], "direction")
     np.testing.assert_array_equal(np.array(aggregator.squares[0])[2], np.zeros(7))
     assert float(aggregator(jacobians[2])[0]) != 0

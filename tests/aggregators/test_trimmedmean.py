@@ -54,6 +54,12 @@ def test_tasks_that_do_not_reach_a_variable_have_no_vote():
     np.testing.assert_allclose(narrow, [6.0, -6.0])
 
 
+def test_the_size_may_be_unknown():
+    signature = [tf.TensorSpec((3, None))]
+    function = tf.function(TrimmedMean(), input_signature=signature)
+    np.testing.assert_allclose(function(np.array([[1.0], [2.0], [9.0]], "float32")), [2.0])
+
+
 def test_trim_must_not_be_negative():
     with pytest.raises(ValueError, match=r"`trim` must be an integer of at least 0. Received: trim=-1"):
         TrimmedMean(trim=-1)

@@ -105,7 +105,9 @@ def check_eager_steps(architecture, model, tasks, x, labels):
         model.set_weights(start)
         before = [variable.numpy() for variable in model.trainable_variables]
         how = trainer(model, tasks, aggregator, space, run_eagerly=True)
-        for _ in range(12 if architecture == "branching" else 1):  # each step draws one tree
+        if architecture == "branching":  # each step draws one tree
+            how.optimizer.learning_rate = 1e-3
+        for _ in range(20 if architecture == "branching" else 1):
             how.train_step((x, labels))
         for variable, old in zip(model.trainable_variables, before, strict=True):
             assert np.all(np.isfinite(variable))

@@ -136,7 +136,7 @@ def test_saves(tmp_path):
     [
         ({"temperature": 0.1}, r"must not start below a positive `minimum`. Received: temperature=0.1"),
         ({"minimum": 0.0}, "must not start below a positive `minimum`"),
-        ({"warm_up": -0.1}, "`warm_up` and `settling` must not be negative"),
+        ({"warm_up": -0.1}, "`warm_up` must be at least 0 and below 1"),
         ({"warm_up": 0.5, "settling": 0.5}, r"leave a part .* Received: warm_up=0.5, settling=0.5"),
     ],
 )

@@ -52,6 +52,7 @@ def test_training_goes_on_where_it_was():
     np.testing.assert_allclose(progress(model, batch_size=4), [7 / 8, 7 / 8], rtol=1e-6)  # never back
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras says so at every such end
 def test_steps_that_are_not_known_count_by_epochs():
     def batches():
         for index in (0, 4):
