@@ -1,10 +1,14 @@
 """Where things are: every failure prints what to write, and where."""
 
+import ast
+import graphlib
 import importlib
 import inspect
 import itertools
 import pathlib
 import pkgutil
+import subprocess
+import sys
 import tomllib
 
 import keras
@@ -13,10 +17,104 @@ import pytest
 import mtl_zoo
 
 TESTS = pathlib.Path(__file__).parent
-FAMILIES = ["aggregators", "architectures", "balancers", "encoders", "layers"]
+FAMILIES = ["aggregators", "architectures", "balancers", "encoders", "layers", "plots"]
 WALK = [module for module in pkgutil.walk_packages(mtl_zoo.__path__, "mtl_zoo.") if "._" not in module.name]
 MODULES = [module.name for module in WALK if not module.ispkg]
 MEMBERS = [name for name in MODULES if name.split(".")[1] in FAMILIES]
+
+FLOORS = (  # what stands on a floor imports from floors below and from its own, where no circle may be
+    {"task", "arguments", "files", "validation", "_activations", "layers", "features", "numerics", "plots"},
+    {"heads", "encoders", "balancers", "aggregators", "introspection"},
+    {"architectures", "datasets", "training"},
+    {"callbacks", "exporting"},
+    {"experiments"},
+    {"command_line"},
+    {"__init__", "__main__"},
+)
+HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
+ROOMS_OF_TENSORFLOW = {"training", "datasets", *itertools.chain(*FLOORS[3:])}
+COSTLY = {
+    "ai_edge_litert",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "sklearn",
+    "tensorflow_datasets",
+    "tensorflow_serving",
+    "tf2onnx",
+}
+MAX_NEW_MODULES = 20
+IMPORT = """
+import sys, tensorflow, keras
+before = set(sys.modules)
+import mtl_zoo
+print(*sys.modules.keys() - before)
+"""
+SOURCE = pathlib.Path(mtl_zoo.__file__).parent
+FILES = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py"))]
+
+
+def room_of(path):
+    """Return the room of a file of the package, or the name of the module where it stands in none."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Return what a file imports anywhere, as dotted names."""
+    for node in ast.walk(ast.parse((SOURCE / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"Write imports of {path} in full."
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_below(path):
+    """Return the other rooms that a file imports from."""
+    names = [name.split(".") for name in imported(path)]
+    return {name[1] for name in names if name[0] == "mtl_zoo"} - {room_of(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_run_downwards(path):
+    assert room_of(path) in HEIGHT, f"Give {room_of(path)} a place in FLOORS."
+    above = {room for room in rooms_below(path) if HEIGHT[room] > HEIGHT[room_of(path)]}
+    assert not above, f"Move what {path} takes from {', '.join(sorted(above))} to where both can reach it."
+
+
+def test_no_rooms_import_one_another_in_a_circle():
+    graph = {}
+    for path in FILES:
+        graph.setdefault(room_of(path), set()).update(rooms_below(path))
+    graphlib.TopologicalSorter(graph).prepare()  # raises an error that names the circle
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_tensorflow_stays_in_its_rooms(path):
+    if room_of(path) not in ROOMS_OF_TENSORFLOW:
+        found = [name for name in imported(path) if name.split(".")[0] == "tensorflow"]
+        assert not found, f"Use `keras` and `keras.ops` in {path}. Received: {', '.join(found)}"
+
+
+def test_import_brings_little_beyond_tensorflow_and_keras():
+    run = subprocess.run([sys.executable, "-c", IMPORT], cwd=TESTS.parent, stdout=subprocess.PIPE, check=True)
+    tops = [name.split(".")[0] for name in run.stdout.decode().split()]
+    assert "mtl_zoo" in tops
+    assert not COSTLY & set(tops), "Import these inside the functions that need them."
+    foreign = [top for top in tops if top != "mtl_zoo"]
+    assert len(foreign) <= MAX_NEW_MODULES, f"Import what few need where it is used. Received: {foreign}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_costly_packages_are_imported_where_they_are_used(path):
+    if path.name.startswith("_") and path.name.endswith("_builder.py"):
+        return  # is itself imported where data are loaded
+    body = ast.parse((SOURCE / path).read_text()).body
+    names = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in body if isinstance(node, ast.ImportFrom)}
+    found = COSTLY & {name.split(".")[0] for name in names}
+    assert not found, f"Import {', '.join(found)} inside the functions of {path} that need it."
 
 
 def defined(name):

@@ -5,8 +5,9 @@ from keras import layers
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._chains import is_binary
+from mtl_zoo.architectures._stem import stem
 from mtl_zoo.encoders.encode import encode
-from mtl_zoo.features import pool, stem
+from mtl_zoo.features import pool
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.calibrator import Calibrator
 from mtl_zoo.layers.information_transfer import InformationTransfer

@@ -4,7 +4,8 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._experts import make_experts, mix
-from mtl_zoo.features import current, pool, stem
+from mtl_zoo.architectures._stem import stem
+from mtl_zoo.features import current, pool
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.dselect_k_gate import DSelectKGate
 from mtl_zoo.validation import check_blueprint

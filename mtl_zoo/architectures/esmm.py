@@ -3,8 +3,8 @@
 import keras
 
 from mtl_zoo.architectures._chains import check_binary
+from mtl_zoo.architectures._stem import stem
 from mtl_zoo.encoders.encode import encode
-from mtl_zoo.features import stem
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.chain_of_probabilities import ChainOfProbabilities
 from mtl_zoo.validation import check_blueprint

@@ -6,7 +6,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._experts import make_experts, mix, softmax_gate
-from mtl_zoo.features import stem
+from mtl_zoo.architectures._stem import stem
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
 

@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import train_test_split
 
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import mlp
@@ -30,6 +28,8 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
     Reference:
         [Street et al., 1993](https://doi.org/10.1117/12.148698)
     """
+    from sklearn.datasets import load_breast_cancer
+
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     del data_dir  # nothing is stored
     data = load_breast_cancer()
@@ -54,6 +54,8 @@ def encoder():
 
 
 def _split(target):
+    from sklearn.model_selection import train_test_split
+
     train, rest = train_test_split(np.arange(len(target)), test_size=171, stratify=target, random_state=0)
     validation, test = train_test_split(rest, test_size=86, stratify=target[rest], random_state=0)
     return {"train": train, "validation": validation, "test": test}

@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import augmentation, pipeline
 from mtl_zoo.encoders import resnet
@@ -75,7 +74,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
         [Liu et al., 2015](https://arxiv.org/abs/1411.7766)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
-    examples = pipeline.read(tfds.builder("celeb_a", data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(pipeline.from_catalogue("celeb_a", data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 2_000, _decode)
     return augmentation.augment(dataset, seed) if augment and split == "train" else dataset
 

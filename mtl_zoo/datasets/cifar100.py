@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import augmentation, pipeline
 from mtl_zoo.encoders import resnet
@@ -29,7 +28,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
         [Krizhevsky, 2009](https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
-    examples = pipeline.read(tfds.builder("cifar100", data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(pipeline.from_catalogue("cifar100", data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"], _decode
     )

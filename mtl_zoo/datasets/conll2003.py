@@ -3,7 +3,6 @@
 import functools
 
 import keras
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import transformer
@@ -35,7 +34,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         [Tjong Kim Sang and De Meulder, 2003](https://aclanthology.org/W03-0419/)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
-    examples = pipeline.read(tfds.builder("conll2003", data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(pipeline.from_catalogue("conll2003", data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"], _decode
     )

@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo import arguments
 from mtl_zoo.datasets import augmentation, pipeline
@@ -48,7 +47,7 @@ def load(
         SIZES, split, batch_size, data_dir, seed, drop_remainder, augment=augment, manual_dir=manual_dir
     )
     arguments.text("config", config)
-    builder = tfds.builder(f"diabetic_retinopathy_detection/{config}", data_dir=data_dir)
+    builder = pipeline.from_catalogue(f"diabetic_retinopathy_detection/{config}", data_dir)
     examples = pipeline.read(builder, SPLITS, split, seed, manual_dir)
     dataset = pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 1_000, _decode)
     return augmentation.augment(dataset, seed) if augment and split == "train" else dataset

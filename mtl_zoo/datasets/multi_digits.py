@@ -3,9 +3,6 @@
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import convnet, mlp
@@ -21,27 +18,6 @@ SPLITS = {split: split for split in SIZES}
 DIGIT_SIDE = 8
 SIDE = 13
 JITTER = 1
-
-_DESCRIPTION = """\
-Two handwritten digits in one image of 13x13 pixels: one toward the top left, one toward the bottom right,
-overlaid by the pixelwise maximum. The tasks are to classify the left and the right digit.
-
-The digits are the 1,797 images of 8x8 pixels that scikit-learn contains (the test set of the UCI Optical
-Recognition of Handwritten Digits). They are split into 70% train, 15% validation and 15% test, stratified by
-class, before they are overlaid, so no source image occurs in two splits. The left digit starts at row and
-column 0 or 1, the right one at 4 or 5, each drawn uniformly, so the 8x8 boxes overlap by 3 to 5 pixels along
-each axis. All 100 pairs of classes occur equally often in each split.
-"""
-
-_CITATION = """\
-@misc{alpaydin1998optical,
-  author = {Alpaydin, E. and Kaynak, C.},
-  title = {Optical Recognition of Handwritten Digits},
-  year = {1998},
-  howpublished = {UCI Machine Learning Repository},
-  doi = {10.24432/C50P49},
-}
-"""
 
 
 def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
@@ -63,11 +39,22 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         ValueError: If there is no such split, or the batch size is below 1.
         OSError: If the dataset cannot be prepared in `data_dir`.
     """
+    from mtl_zoo.datasets._multi_digits_builder import MultiDigits
+
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
     examples = pipeline.read(MultiDigits(data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, shuffle_buffer=SIZES["train"]
     )
+
+
+def __getattr__(name):
+    """Return the TFDS builder `MultiDigits`, imported when it is asked for."""
+    if name != "MultiDigits":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mtl_zoo.datasets._multi_digits_builder import MultiDigits
+
+    return MultiDigits
 
 
 def inputs():
@@ -80,62 +67,6 @@ def encoder():
     return (*convnet(32, 64), *mlp(128))
 
 
-class MultiDigits(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of MultiMNIST (Sabour et al., 2017) on the digits that scikit-learn contains.
-
-    The features `left_source` and `right_source` are the indices of the two images in
-    `sklearn.datasets.load_digits`.
-
-    Note:
-        Deviations from Sabour et al.: digits of 8x8 pixels rather than 28x28; one digit is always toward the
-        top left and one toward the bottom right, which makes the two tasks, as Sener and Koltun do; both may
-        be of one class, so that the label of one task tells nothing about the other; and as there are few
-        source images, each occurs in many examples of its split. The splits share writers, since
-        scikit-learn does not say who wrote a digit.
-
-    Reference:
-        [Sabour et al., 2017](https://arxiv.org/abs/1710.09829),
-        [Sener and Koltun, 2018](https://arxiv.org/abs/1810.04650)
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012
-
-    def _info(self):
-        features = {
-            "image": tfds.features.Image(shape=(SIDE, SIDE, 1)),
-            "left": tfds.features.ClassLabel(num_classes=10),
-            "right": tfds.features.ClassLabel(num_classes=10),
-            "left_source": tfds.features.Scalar(np.int64),
-            "right_source": tfds.features.Scalar(np.int64),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", {"left": "left", "right": "right"}),
-            homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-            citation=_CITATION,
-            license=LICENSE,
-        )
-
-    def _split_generators(self, dl_manager):
-        del dl_manager  # nothing to download
-        return {split: self._generate_examples(split) for split in SIZES}
-
-    def _generate_examples(self, split):
-        random = np.random.default_rng(list(SIZES).index(split))
-        digits = load_digits()
-        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-        sources = source_split(digits.target)[split]
-        left, right = np.divmod(np.arange(SIZES[split]) % 100, 10)
-        left_source, right_source = (_draw(sources, digits.target, label, random) for label in (left, right))
-        image = overlay(images[left_source], images[right_source], random)
-        columns = (image[..., np.newaxis], left, right, left_source, right_source)
-        for key, values in enumerate(zip(*columns, strict=True)):
-            yield key, dict(zip(self.info.features, values, strict=True))
-
-
 def source_split(classes):
     """Split source images by class, 70% train, 15% validation, 15% test, always in the same way.
 
@@ -145,6 +76,8 @@ def source_split(classes):
     Returns:
         Dictionary from the name of each split to the indices of its images.
     """
+    from sklearn.model_selection import train_test_split
+
     train, rest = train_test_split(np.arange(len(classes)), test_size=0.3, stratify=classes, random_state=0)
     validation, test = train_test_split(rest, test_size=0.5, stratify=classes[rest], random_state=0)
     return {"train": train, "validation": validation, "test": test}
@@ -172,15 +105,6 @@ def _place(digits, corners):
     images = np.zeros((len(digits), SIDE, SIDE), digits.dtype)
     images[index, rows[:, :, np.newaxis], columns[:, np.newaxis, :]] = digits
     return images
-
-
-def _draw(sources, classes, labels, random):
-    """Draw a source image of the wanted class for every label, with replacement."""
-    drawn = np.empty_like(labels)
-    for label in np.unique(labels):
-        wanted = labels == label
-        drawn[wanted] = random.choice(sources[classes[sources] == label], np.count_nonzero(wanted))
-    return drawn
 
 
 def _transform(features):

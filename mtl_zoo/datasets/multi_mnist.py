@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import convnet, mlp
@@ -37,7 +36,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         [Sener and Koltun, 2018](https://arxiv.org/abs/1810.04650)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
-    digits = pipeline.read(tfds.builder("mnist", data_dir=data_dir), SPLITS, split)
+    digits = pipeline.read(pipeline.from_catalogue("mnist", data_dir), SPLITS, split)
     partners = digits.shuffle(SIZES[split], seed=0, reshuffle_each_iteration=False)
     examples = tf.data.Dataset.zip(digits, partners).enumerate().map(_overlay, tf.data.AUTOTUNE)
     return pipeline.batches(

@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import augmentation, pipeline
 from mtl_zoo.encoders import unet
@@ -36,7 +35,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
         [Silberman et al., 2012](https://cs.nyu.edu/~silberman/papers/indoor_seg_support.pdf)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
-    examples = pipeline.read(tfds.builder("nyu_depth_v2", data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(pipeline.from_catalogue("nyu_depth_v2", data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 500, _decode)
     if augment and split == "train":
         return augmentation.augment(dataset, seed, depths=["depth"], normals=["normals"])

@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import augmentation, pipeline
 from mtl_zoo.encoders import unet
@@ -35,7 +34,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
         [Parkhi et al., 2012](https://www.robots.ox.ac.uk/~vgg/publications/2012/parkhi12a/)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
-    examples = pipeline.read(tfds.builder("oxford_iiit_pet", data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(pipeline.from_catalogue("oxford_iiit_pet", data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 1_000, _decode)
     if augment and split == "train":
         return augmentation.augment(dataset, seed, masks=["segmentation"])

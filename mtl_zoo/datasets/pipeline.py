@@ -5,8 +5,6 @@ import os
 import sys
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import download_manager, extractor, util
 
 from mtl_zoo import arguments
 
@@ -15,14 +13,22 @@ try:
 except ImportError:  # on Windows
     fcntl = None
 
-# What TFDS raises besides `OSError`: files missing from `manual_dir`, failed downloads, damaged archives.
-BAD_SOURCE = (
-    AssertionError,
-    download_manager.NonMatchingChecksumError,
-    util.DownloadError,
-    extractor.ExtractError,
-    extractor.UnsafeArchiveError,
-)
+
+def from_catalogue(name, data_dir=None):
+    """Return the `tfds.core.DatasetBuilder` of a dataset of the catalogue.
+
+    TFDS takes a second to import, so it is imported here and below where it is used.
+
+    Args:
+        name: Name in the catalogue of TFDS, with `/config` if need be.
+        data_dir: Directory of prepared datasets. Defaults to that of TFDS.
+
+    Returns:
+        Builder, for `read`.
+    """
+    import tensorflow_datasets as tfds
+
+    return tfds.builder(name, data_dir=data_dir)
 
 
 def read(builder, splits, split, seed=0, manual_dir=None):
@@ -45,6 +51,8 @@ def read(builder, splits, split, seed=0, manual_dir=None):
         ValueError: If there is no such split.
         OSError: If the dataset cannot be prepared in its `data_dir`.
     """
+    import tensorflow_datasets as tfds
+
     check_split(splits, split)
     prepare(builder, manual_dir)
     return builder.as_dataset(
@@ -150,19 +158,34 @@ def prepare(builder, manual_dir=None):
     Raises:
         OSError: If the directory cannot be written, or the source cannot be downloaded or read.
     """
+    import tensorflow_datasets as tfds
+
     config = tfds.download.DownloadConfig(try_download_gcs=False, manual_dir=manual_dir)
     try:
         with contextlib.redirect_stdout(sys.stderr), _alone(builder.data_dir_root):
             if builder.is_prepared() and not builder.info.initialized:  # by another process, just now
                 builder.info.read_from_directory(builder.data_path)
             builder.download_and_prepare(download_config=config)
-    except (OSError, *BAD_SOURCE) as error:
+    except (OSError, *_bad_source()) as error:
         if not builder.is_prepared():  # or else another process was first
             raise OSError(
                 f"`data_dir` must be a directory in which '{builder.name}' can be prepared, and its source "
                 f"in reach and whole. Received: data_dir='{builder.data_dir_root}' "
                 f"({type(error).__name__}: {error})"
             ) from error
+
+
+def _bad_source():
+    """Return what TFDS raises besides `OSError`: files missing, downloads that fail, damaged archives."""
+    from tensorflow_datasets.core.download import download_manager, extractor, util
+
+    return (
+        AssertionError,
+        download_manager.NonMatchingChecksumError,
+        util.DownloadError,
+        extractor.ExtractError,
+        extractor.UnsafeArchiveError,
+    )
 
 
 @contextlib.contextmanager

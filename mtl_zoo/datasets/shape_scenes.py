@@ -5,7 +5,6 @@ import math
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import _ray_casting as ray_casting
 from mtl_zoo.datasets import augmentation, pipeline
@@ -33,17 +32,6 @@ AMBIENT = 0.3
 NOISE = 0.02
 CHUNK = 50
 
-_DESCRIPTION = """\
-Rendered scenes of one to four solids (spheres, boxes, upright cylinders) on a floor in front of a wall, in
-images of 64x64 pixels. The tasks are to tell, per pixel, the class, the depth and the surface normal.
-
-The camera is 1.4 to 1.9 m above the floor, looks down by 15 to 30 degrees, and has a field of view of 60
-degrees; the wall is 5 to 6.5 m away and turned by up to 20 degrees. The floor has four cells; each solid
-stands in one of its own, so that none touches another. Kinds, sizes, places, turns and colours are drawn
-independently, so a colour tells nothing about a class. One light from a random direction above and behind
-the camera shades the surfaces (Lambert), with ambient light and without shadows; noise of 2% is added.
-"""
-
 
 def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment=False):
     """Load one split in batches; arguments that all datasets share are in `mtl_zoo.datasets`.
@@ -57,6 +45,8 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
         `[batch, 64, 64, 1]`, distances along the optical axis; and float32 `[batch, 64, 64, 3]`, unit
         vectors toward the camera, x to the right, y down, z away from the camera.
     """
+    from mtl_zoo.datasets._shape_scenes_builder import ShapeScenes
+
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder, augment)
     examples = pipeline.read(ShapeScenes(data_dir=data_dir), SPLITS, split, seed)
     dataset = pipeline.batches(
@@ -69,6 +59,15 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, augment
     return dataset
 
 
+def __getattr__(name):
+    """Return the TFDS builder `ShapeScenes`, imported when it is asked for."""
+    if name != "ShapeScenes":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from mtl_zoo.datasets._shape_scenes_builder import ShapeScenes
+
+    return ShapeScenes
+
+
 def inputs():
     """Return a fresh input, `[batch, 64, 64, 3]`."""
     return keras.Input((SIDE, SIDE, 3), name="image")
@@ -77,45 +76,6 @@ def inputs():
 def encoder():
     """Return stages that suit the images: a U-Net of four sizes."""
     return unet(16, 32, 64, 128)
-
-
-class ShapeScenes(tfds.core.GeneratorBasedBuilder):
-    """TFDS builder of rendered scenes of solids.
-
-    Note:
-        A surface is visible where its normal points against the ray of its pixel. Off the optical axis the z
-        of such a normal may be above 0, at the rim of a sphere for instance.
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012
-
-    def _info(self):
-        zlib = tfds.features.Encoding.ZLIB
-        features = {
-            "image": tfds.features.Image(shape=(SIDE, SIDE, 3)),
-            "segmentation": tfds.features.Tensor(shape=(SIDE, SIDE), dtype=np.uint8, encoding=zlib),
-            "depth": tfds.features.Tensor(shape=(SIDE, SIDE, 1), dtype=np.float32, encoding=zlib),
-            "normals": tfds.features.Tensor(shape=(SIDE, SIDE, 3), dtype=np.float32, encoding=zlib),
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", {task.name: task.name for task in TASKS}),
-            license=LICENSE,
-        )
-
-    def _split_generators(self, dl_manager):
-        del dl_manager  # nothing to download
-        return {split: self._generate_examples(split) for split in SIZES}
-
-    def _generate_examples(self, split):
-        random = np.random.default_rng(list(SIZES).index(split))
-        for start in range(0, SIZES[split], CHUNK):
-            columns = render(draw(CHUNK, random), random)
-            for key, values in enumerate(zip(*columns.values(), strict=True), start):
-                yield key, dict(zip(columns, values, strict=True))
 
 
 def draw(number, random):

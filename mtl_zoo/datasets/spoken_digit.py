@@ -2,7 +2,6 @@
 
 import keras
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import spectrogram
@@ -34,7 +33,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         [Jackson et al., 2018](https://github.com/Jakobovski/free-spoken-digit-dataset)
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
-    examples = pipeline.read(tfds.builder("spoken_digit", data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(pipeline.from_catalogue("spoken_digit", data_dir), SPLITS, split, seed)
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"], _decode
     )

@@ -1,53 +1,57 @@
 import keras
 import pytest
 
-import mtl_zoo as mz
-from mtl_zoo.training.inputs import matched, slots, unknown
+from mtl_zoo.layers import PositionEmbedding
+from mtl_zoo.training.inputs import Slot, matched, slots, unknown
 
-AGE, INCOME = keras.Input((1,), name="age"), keras.Input((1,), name="income")
-SUM = keras.layers.Add()([AGE, INCOME])
-BY_NAME = slots(keras.Model({"income": INCOME, "age": AGE}, SUM))
-IN_ORDER = slots(keras.Model([INCOME, AGE], SUM))
-ONE = slots(keras.Model(AGE, AGE + 1.0))
+
+def model(names, structure=list):
+    """Return a model of one number per name, with its inputs in a list or a dict."""
+    inputs = {name: keras.Input((1,), name=name) for name in names}
+    total = keras.layers.Add()(list(inputs.values())) if len(names) > 1 else inputs[names[0]]
+    if structure is list:
+        inputs = list(inputs.values()) if len(names) > 1 else inputs[names[0]]
+    return keras.Model(inputs, keras.layers.Dense(1)(total))
+
+
+def test_slots_have_the_structure_of_the_model():
+    assert slots(model(["a"])) == Slot("a")
+    assert slots(model(["b", "a"])) == [Slot("b"), Slot("a")]
+    assert slots(model(["b", "a"], dict)) == {"b": Slot("b"), "a": Slot("a")}
+
+
+def test_slots_know_the_longest_sequence():
+    words = keras.Input((None,), dtype="int32", name="words")
+    x = keras.layers.Dropout(0.1)(keras.layers.Embedding(10, 4)(words))
+    x = PositionEmbedding(16, name="places")(x)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    assert slots(keras.Model(words, x)) == Slot("words", 16, "places")
+
+
+def test_inputs_by_name_are_put_where_the_model_takes_them():
+    data = {"a": 1, "b": 2, "c": 3}
+    assert matched(slots(model(["a"])), data) == 1
+    assert matched(slots(model(["b", "a"])), data) == (2, 1)
+    assert matched(slots(model(["b", "a"], dict)), data) == {"b": 2, "a": 1}
+    assert unknown(slots(model(["b", "a"], dict)), data) == ["c"]
+
+
+def test_inputs_without_names_stay_as_they_are():
+    assert matched(slots(model(["a"])), 1) == 1
+    assert matched(slots(model(["b", "a"])), [1, 2]) == [1, 2]
+    assert matched(slots(model(["a", "b"], dict)), [1, 2]) == [1, 2]  # Keras sorts the keys
+    assert unknown(slots(model(["a"])), 1) == []
 
 
 @pytest.mark.parametrize(
-    ("wanted", "x", "found"),
+    ("structure", "x", "message"),
     [
-        (BY_NAME, {"age": 3, "city": 1, "income": 2}, {"income": 2, "age": 3}),
-        (IN_ORDER, {"age": 3, "city": 1, "income": 2}, (2, 3)),
-        (IN_ORDER, [2, 3], [2, 3]),
-        (ONE, {"age": 3, "city": 1}, 3),
-        (ONE, 3, 3),
+        (list, {"b": 1}, r"must hold the inputs \['b', 'a'\]. Received: 1 tensors, without \['a'\]"),
+        (list, [1, 2, 3], r"must hold the inputs \['b', 'a'\]. Received: 3 tensors"),
+        (list, 1, r"must hold the inputs \['b', 'a'\]. Received: 1 tensors"),
+        (dict, [1, 2], r"must be a dict with the keys \['b', 'a'\]. Received: list"),
     ],
 )
-def test_inputs_are_matched_by_name_or_by_the_models_order(wanted, x, found):
-    assert matched(wanted, x) == found
-
-
-@pytest.mark.parametrize(
-    ("wanted", "x", "message"),
-    [
-        (BY_NAME, {"age": 3}, r"the inputs \['income', 'age'\]. Received: 1 tensors, without \['income'\]"),
-        (BY_NAME, [2, 3], r"must be a dict with the keys \['income', 'age'\]. Received: list"),
-        (IN_ORDER, [1, 2, 3], r"the inputs \['income', 'age'\]. Received: 3 tensors"),
-        (ONE, {"city": 1}, r"the inputs \['age'\]. Received: 0 tensors, without \['age'\]"),
-    ],
-)
-def test_what_does_not_match_is_refused(wanted, x, message):
+def test_inputs_that_do_not_fit_are_refused(structure, x, message):
     with pytest.raises(ValueError, match=message):
-        matched(wanted, x)
-
-
-def test_unknown_inputs():
-    assert unknown(IN_ORDER, {"age": 3, "city": 1, "income": 2}) == ["city"]
-    assert unknown(IN_ORDER, [2, 3]) == unknown(ONE, 3) == []
-
-
-def test_a_slot_knows_the_longest_sequence_that_positions_allow():
-    encoder = mz.encoders.transformer(10, 8, 1, max_length=5)
-    model = mz.architectures.hard_sharing(
-        keras.Input((None,), dtype="int32", name="tokens"), [mz.Task.tagging("tag", 3)], encoder
-    )
-    assert slots(model).max_length == 5
-    assert ONE.max_length is None
+        matched(slots(model(["b", "a"], structure)), x)

@@ -1,0 +1,7 @@
+"""Pictures of a run."""
+
+from mtl_zoo.plots.curves import curves as curves
+from mtl_zoo.plots.dense import dense as dense
+from mtl_zoo.plots.gradient_health import gradient_health as gradient_health
+from mtl_zoo.plots.heat_maps import heat_maps as heat_maps
+from mtl_zoo.plots.tree import tree as tree

@@ -1,0 +1,45 @@
+"""What pictures have in common. `matplotlib` is imported where it is used, since few runs draw."""
+
+import numpy as np
+
+MAX_COLUMNS = 3
+PANEL_SIZE = (4.4, 3.2)
+
+
+def new_figure(width, height):
+    """Return an empty picture of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained")
+
+
+def colormap(name):
+    """Return one of the colour maps of `matplotlib`."""
+    from matplotlib import colormaps
+
+    return colormaps[name]
+
+
+def task_colors(tasks):
+    """Return a colour per task name; neighbours differ also where tasks are many."""
+    few = colormap("tab10").colors
+    many = colormap("turbo").resampled(len(tasks)).colors
+    colors = few if len(tasks) <= len(few) else many
+    return {task.name: color for task, color in zip(tasks, colors, strict=False)}
+
+
+def tick_integers(axis):
+    """Have ticks at whole numbers alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+
+
+def draw_array(axes, name, array):
+    """Draw a matrix as colours from -1 to 1, or further if need be, with its values."""
+    limit = max(1.0, np.abs(array).max())
+    axes.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(array):
+        color = "white" if abs(value) > 0.6 * limit else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)
+    axes.set(title=name, xticks=range(array.shape[1]), yticks=range(array.shape[0]))
