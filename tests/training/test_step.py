@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.training.step import not_finite, portions
+from mtl_zoo.training.batch import portions
+from mtl_zoo.training.finite import not_finite
 from tests.harness import dtype_policy, instance
 from tests.training.test_trainer import AGGREGATORS, BALANCERS, SPACES, TASKS, ZIPPED, makes_sense
 
