@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from mtl_zoo.aggregators.base import GramianAggregator, inner_products
@@ -86,9 +87,10 @@ def _known_products(aggregator, blocks, number):
     if not isinstance(aggregator, GramianAggregator):
         return {}
     blocks = [tf.cast(block, aggregator.compute_dtype) for block in blocks]
-    products = [distribution.all_reduce(inner_products(blocks[:number]))] if number else []
-    products += [inner_products(blocks[number:])] if number < len(blocks) else []
-    return {"gramian": tf.add_n(products)}
+    with keras.name_scope(aggregator.name):  # TensorFlow groups sums by it, so that they round alike
+        products = [distribution.all_reduce(inner_products(blocks[:number]))] if number else []
+        products += [inner_products(blocks[number:])] if number < len(blocks) else []
+        return {"gramian": tf.add_n(products)}
 
 
 def _loss_weights(aggregator, tasks):

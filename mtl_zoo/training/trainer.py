@@ -174,11 +174,7 @@ class Trainer(keras.Model):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, return_dict=False, **kwargs):
-        """Evaluate; as `keras.Model.evaluate`, whose other arguments it takes too.
-
-        Returns:
-            Dict of the logs, or a list of them in the order of `metrics_names`.
-        """
+        """Evaluate; as `keras.Model.evaluate`: return the logs, or a list in the order of `metrics_names`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which admitted it
             x, y, sample_weight = self.border.admit(x, y, sample_weight)
             x = self._spread(x)
