@@ -87,10 +87,12 @@ def _known_products(aggregator, blocks, number):
     if not isinstance(aggregator, GramianAggregator):
         return {}
     blocks = [tf.cast(block, aggregator.compute_dtype) for block in blocks]
-    with keras.name_scope(aggregator.name):  # TensorFlow groups sums by it, so that they round alike
-        products = [distribution.all_reduce(inner_products(blocks[:number]))] if number else []
-        products += [inner_products(blocks[number:])] if number < len(blocks) else []
-        return {"gramian": tf.add_n(products)}
+    if not number:
+        with keras.name_scope(aggregator.name):  # TensorFlow groups sums by it: they round as within the call
+            return {"gramian": inner_products(blocks)}
+    products = [distribution.all_reduce(inner_products(blocks[:number]))]
+    products += [inner_products(blocks[number:])] if number < len(blocks) else []
+    return {"gramian": tf.add_n(products)}
 
 
 def _loss_weights(aggregator, tasks):
