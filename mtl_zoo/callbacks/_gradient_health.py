@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_zoo.training import gradients
-from mtl_zoo.training.step import restored
+from mtl_zoo.training.forward import restored
 
 
 class Alert(NamedTuple):

@@ -2,8 +2,7 @@
 
 import tensorflow as tf
 
-from mtl_zoo.aggregators.base import GramianAggregator, inner_products
-from mtl_zoo.training import distribution
+from mtl_zoo.training.aggregation import aggregate as aggregate
 
 
 def multitask(
@@ -142,58 +141,6 @@ def jacobian(pull, parts, sources, derivatives):
     return rows
 
 
-def aggregate(rows, aggregator, losses, present=None, shares=None, num_local=0):
-    """Join the gradients of several tasks.
-
-    What more than one task reaches gets the aggregator's direction, what one task reaches its gradient; times
-    the weight of its loss, if the aggregator weighs losses and the task has a gradient in what is shared.
-
-    Args:
-        rows: As `jacobian` returns them.
-        aggregator: `Aggregator`; it sees the variables that more than one task reaches.
-        losses: List of T scalar tensors, or tensor `[T]`.
-        present: As in `multitask`.
-        shares: Tensor `[parts, T]`, for an aggregator with sub-batches: what share of a task's labelled items
-            each part has. A part with none takes the gradient of all. Defaults to `None`: equal shares.
-        num_local: Number of leading sources of which this replica has some elements only: inner products of
-            their gradients are summed over all replicas. Defaults to 0.
-
-    Returns:
-        List of one gradient (or `None`) per source.
-    """
-    shares = _shares_of_parts(aggregator.sub_batches, len(rows), shares)
-    columns = list(zip(*rows, strict=True))
-    reach = [tuple(g is not None for g in column) for column in columns]
-    shared = [index for index, tasks in enumerate(reach) if sum(tasks) > 1]
-    found = {}
-    for group in _groups(shared, reach, aggregator.per_reach):
-        blocks = [_block(columns[index], shares) for index in group]
-        concerned = [any(tasks) for tasks in zip(*[reach[index] for index in group], strict=True)]
-        known = _known_products(blocks, sum(index < num_local for index in group), num_local, aggregator)
-        directions = aggregator(blocks, tf.stack(losses), _both(present, concerned), **known)
-        found |= dict(zip(group, directions, strict=True))
-    weights = [None] * len(rows)
-    if shared and aggregator.weighs_losses:
-        concerned = [any(row[index] is not None for index in shared) for row in rows]
-        weights = [
-            w if c else None for w, c in zip(tf.unstack(aggregator.loss_weights), concerned, strict=True)
-        ]
-    return [
-        tf.reshape(found[index], _shape(column, shares)) if index in found else _own(column, shares, weights)
-        for index, column in enumerate(columns)
-    ]
-
-
-def concerned(rows):
-    """Return which tasks reach a source that another task reaches too, as a list of booleans.
-
-    Args:
-        rows: As `jacobian` returns them.
-    """
-    reach = [[g is not None for g in column] for column in zip(*rows, strict=True)]
-    return [any(column[task] and sum(column) > 1 for column in reach) for task in range(len(rows))]
-
-
 def total(rows):
     """Sum the gradients of several tasks.
 
@@ -283,80 +230,3 @@ def _total(gradients):
 
 def _stack(gradients):
     return None if gradients[0] is None else tf.stack([tf.convert_to_tensor(g) for g in gradients])
-
-
-def _shares_of_parts(number, num_tasks, shares):
-    """Return one tensor `[parts]` per task, equal ones by default; `None` without parts."""
-    if number == 1:
-        return None
-    equal = tf.fill([number, num_tasks], 1.0 / number)
-    return tf.unstack(equal if shares is None else shares, num_tasks, axis=1)
-
-
-def _groups(shared, reach, per_reach):
-    """Divide the shared sources in those that the aggregator gets together: by reach, the widest last."""
-    if not per_reach:
-        return [shared] if shared else []
-    kinds = sorted({reach[index] for index in shared}, key=lambda tasks: (sum(tasks), tasks))
-    return [[index for index in shared if reach[index] == tasks] for tasks in kinds]
-
-
-def _both(present, concerned):
-    """Return which tasks are present and concerned; `None` for all."""
-    return present if all(concerned) else tf.logical_and(True if present is None else present, concerned)
-
-
-def _known_products(blocks, number, num_local, aggregator):
-    """Return the inner products over all replicas, if the first `number` blocks are parts of larger ones."""
-    if not num_local or not isinstance(aggregator, GramianAggregator):
-        return {}
-    products = [distribution.all_reduce(inner_products(blocks[:number]))] if number else []
-    products += [inner_products(blocks[number:])] if number < len(blocks) else []
-    return {"gramian": tf.add_n(products)}
-
-
-def _block(column, shares):
-    """Stack the gradients of one source to `[tasks, size]`, zeros where a task does not reach it.
-
-    With sub-batches, to `[sub_batches, tasks, size]`.
-    """
-    found = next(g for g in column if g is not None)
-    rows = [tf.zeros_like(found) if g is None else tf.convert_to_tensor(g) for g in column]
-    if shares is None:
-        return tf.stack([tf.reshape(row, [-1]) for row in rows])
-    rows = [tf.reshape(row, [row.shape[0], -1]) for row in rows]
-    return tf.stack([_without_gaps(row, share) for row, share in zip(rows, shares, strict=True)], axis=1)
-
-
-def _without_gaps(parts, share):
-    """Return the gradients of all parts, `[parts, size]`, that of all items where a part has none."""
-    return tf.where(share[:, tf.newaxis] > 0, parts, _whole(parts, share))
-
-
-def _whole(gradient, share):
-    """Return the gradient of all items out of those of the parts."""
-    return gradient if share is None else tf.tensordot(tf.cast(share, gradient.dtype), gradient, axes=1)
-
-
-def _shape(column, shares):
-    found = tf.shape(tf.convert_to_tensor(next(g for g in column if g is not None)))
-    return found if shares is None else found[1:]
-
-
-def _own(column, shares, weights):
-    """Return the gradient of a source that at most one task reaches."""
-    shares = [None] * len(column) if shares is None else shares
-    for gradient, share, weight in zip(column, shares, weights, strict=True):
-        if gradient is not None:
-            return _times(_whole(gradient, share), weight)
-    return None
-
-
-def _times(gradient, weight):
-    """Multiply a gradient, which may be sparse and stays so, by a number, unless that is `None`."""
-    if weight is None:
-        return gradient
-    if isinstance(gradient, tf.IndexedSlices):
-        values = _times(gradient.values, weight)
-        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return gradient * tf.cast(weight, gradient.dtype)

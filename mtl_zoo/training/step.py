@@ -1,276 +1,191 @@
-"""One update of a model on several tasks."""
+"""One update of a model on several tasks, as a function of the problem and the batch.
 
-import contextlib
-import functools
+A task's loss is the sum of the losses of its labelled items over their number, on all replicas and in all
+portions. What is differentiated are the sums of one replica; they are divided by numbers that all replicas
+know, and added up before the aggregator sees them. The model's own losses count by the number of examples. So
+several replicas or portions compute what one device computes on the joined batch.
+"""
 
-import keras
+import dataclasses
+
 import tensorflow as tf
 
-from mtl_zoo.training import distribution, gradients
-from mtl_zoo.training.parts import deal, first_numbers
-
-LARGEST_SQUARE = 1e36  # a hundredth of what float32 holds, since optimizers add up squares
+from mtl_zoo.training import aggregation, distribution, finite, forward, gradients
+from mtl_zoo.training.aggregation import Joined
 
 
+@dataclasses.dataclass(frozen=True)
 class Step:
-    """Computes the gradients of one batch, which may be spread over replicas and worked off in portions.
-
-    A task's loss is the sum of the losses of its labelled items over their number, on all replicas and in all
-    portions. What is differentiated are the sums of one replica; they are divided by numbers that all
-    replicas know, and added up before the aggregator sees them. The model's own losses count by the number
-    of examples. So several replicas or portions compute what one device computes on the joined batch.
+    """What a batch says about the next update.
 
     Args:
-        trainer: `Trainer`.
-        data: Batch of this replica, as `fit` gets it.
-
-    Attributes:
-        size: Number of examples in the whole batch.
+        gradients: List of one gradient (or `None`) per variable of the problem, the same on all replicas.
+        losses: Losses of the tasks, `[T]`.
         counts: Number (or weight) of each task's labelled items in the whole batch, `[T]`.
-        losses: Losses of the tasks, `[T]`, known after `gradients`.
-        seeds: Derivatives of the balanced loss by the losses, `[T]`, likewise.
-        items: What `Task.items` returns for every task, one list per portion, likewise.
-        regularization: List of the model's own losses, added up, and the number of examples, per portion,
-            likewise; empty if there are none.
-        concerned: Which tasks' gradients the aggregator joins with others, `[T]`, likewise; the rest stay as
-            they are.
-        bad_rows: Function that returns which tasks have a gradient that is not finite or too large, `[T]`,
-            likewise. After one backward pass for all, the losses with their weights stand for the gradients.
+        seeds: Derivatives of the balanced loss by the losses, `[T]`.
+        balancer_gradients: Gradients of the balancer's trainable variables, by `id` of the variable.
+        items: What `Task.items` returns for every task, one list per portion.
+        penalties: List of the model's own losses, added up, and the number of examples, per portion; empty if
+            there are none.
+        joined: Which tasks' gradients the aggregator joined with others, a list of T booleans; the rest stay
+            as they are.
+        rows: List of one list of gradients per task; `None` after one backward pass for all.
+        squares: Sums of squares of the gradients that were joined, `[T]`, where they are known; else `None`.
     """
 
-    def __init__(self, trainer, data):
-        self.trainer = trainer
-        self.variables = trainer.trained_variables()
-        self.portions = portions(data, trainer.accumulate)
-        self.num_parts = 1 if trainer.aggregator is None else trainer.aggregator.sub_batches
-        size = tf.add_n([num_examples(labels) for _, labels, _ in self.portions])
-        weights = [self._item_weights(*rest) for _, *rest in self.portions]
-        self.first_numbers = [None] * len(weights)
-        if self.num_parts > 1:
-            self.first_numbers = tf.unstack(first_numbers(weights), len(weights))
-        counts = tf.add_n(list(map(self._counts, weights, self.first_numbers)))
-        self.size, self.part_counts = distribution.all_reduce([size, counts])
-        self.counts = tf.reduce_sum(self.part_counts, axis=0)
-        self.items, self.regularization = [], []
-        self.concerned = [False] * len(trainer.tasks)
-        self.scale = trainer.optimizer.scale_loss(1.0)
+    gradients: list
+    losses: tf.Tensor
+    counts: tf.Tensor
+    seeds: tf.Tensor
+    balancer_gradients: dict
+    items: list
+    penalties: list
+    joined: list
+    rows: list | None
+    squares: tf.Tensor | None
 
-    def gradients(self):
-        """Return one gradient per variable of the model, the same on all replicas."""
-        found = self._in_representation() if self.trainer.parts_of_model else self._in_shared()
-        return list(map(gradients.without_duplicates, found))
+    def bad_rows(self):
+        """Return which tasks have a gradient that is not finite or too large, `[T]`.
 
-    def measure(self):
-        """Return the losses of the batch as the model is now, `[T]`; leaves everything as it is."""
-        with restored(self.trainer.model.non_trainable_variables):
-            sums = [
-                self._sums(self.trainer.model(x, training=True), *rest, first)[0]
-                for (x, *rest), first in zip(self.portions, self.first_numbers, strict=True)
-            ]
-        return self._losses(functools.reduce(_add_sums, sums))
-
-    def _in_shared(self):
-        """Return the gradients by way of those of the variables."""
-        trainer, whole = self.trainer, len(self.portions) == 1
-        one_pass = trainer.aggregator is None and (whole or trainer.balancer is None)
-        rows, sums = [], None
-        for portion, first in zip(self.portions, self.first_numbers, strict=True):
-            with tf.control_dependencies([g for row in rows for g in row if g is not None]):
-                tape, latest, penalty = self._record(portion, first)
-            sums = latest if sums is None else _add_sums(sums, latest)
-            if whole:
-                self._weigh(sums)
-            seeds = self.seeds if whole else tf.ones_like(self.counts)
-            pull, derivatives = gradients.puller(tape, self.scale), self._derivatives(seeds)
-            if one_pass:
-                targets, ones = [*latest[0], *penalty], map(tf.ones_like, penalty)
-                found = [pull(targets, self.variables, [*derivatives[0], *ones])]
-            else:
-                found = gradients.jacobian(pull, latest, self.variables, derivatives)
-                found += [pull(penalty, self.variables)] if penalty else []
-            rows = list(map(gradients.add, rows, found)) if rows else found
-        rows = distribution.all_reduce(rows)
-        if not whole:
-            self._weigh(sums)
-            if not one_pass:
-                rows[: len(trainer.tasks)] = map(gradients.scaled, rows, tf.unstack(self.seeds))
-        return self._joined(rows, one_pass)
-
-    def _joined(self, rows, one_pass):
-        """Return the gradients out of those of all tasks and of the regularization."""
-        number = len(self.trainer.tasks)
-        if one_pass:
-            self.bad_rows = lambda: ~(tf.square(self.seeds * self.losses) < LARGEST_SQUARE)
-            return rows[0]
-        self.bad_rows = lambda: _bad_rows(rows[:number])
-        if self.trainer.aggregator is None:
-            return gradients.total(rows)
-        self.concerned = gradients.concerned(rows[:number])
-        found = gradients.aggregate(
-            rows[:number], self.trainer.aggregator, self.losses, self.counts > 0, self._shares()
-        )
-        return gradients.add(found, rows[number]) if len(rows) > number else found
-
-    def _in_representation(self):
-        """Return the gradients by way of those of the tensors where the shared part ends.
-
-        A replica has its examples' elements of these tensors, and all of the variables behind them. Of those,
-        one that several tasks reach is a block of the Jacobian like the tensors.
+        After one backward pass for all, the losses with their weights stand for the gradients.
         """
-        befores, afters, sums, penalties = [], [], None, []
-        with tf.GradientTape(persistent=True) as tape:
-            for (x, *rest), first in zip(self.portions, self.first_numbers, strict=True):
-                logits, before, after = self._cut(x, tape)
-                latest, items = self._sums(logits, *rest, first)
-                sums = latest if sums is None else _add_sums(sums, latest)
-                penalties += self._penalty(rest[0])
-                befores, afters = [*befores, *before], [*afters, *after]
-                self.items.append(items)
-        self._weigh(sums)
-        pull = gradients.puller(tape, self.scale)
-        rows = gradients.jacobian(pull, sums, [*afters, *self.variables], self._derivatives(self.seeds))
-        self.bad_rows = lambda: _bad_rows(rows)
-        behind = distribution.all_reduce([row[len(afters) :] for row in rows])
-        rows = [row[: len(afters)] + whole for row, whole in zip(rows, behind, strict=True)]
-        self.concerned = gradients.concerned(rows)
-        found = gradients.aggregate(
-            rows, self.trainer.aggregator, self.losses, self.counts > 0, self._shares(), len(afters)
-        )
-        directions, found = found[: len(afters)], found[len(afters) :]
-        local = [None] * len(self.variables)
-        if penalties:
-            extra = pull(penalties, [*afters, *self.variables])
-            directions, local = gradients.add(directions, extra[: len(afters)]), extra[len(afters) :]
-        local = gradients.add(local, pull(befores, self.variables, directions))
-        return gradients.add(found, distribution.all_reduce(local))
+        if self.rows is None:
+            return finite.bad_squares(tf.square(self.seeds * self.losses))
+        return finite.bad_rows(self.rows)
 
-    def _record(self, portion, first):
-        """Run the model; return the tape, the sums of the losses and the regularization."""
-        x, *rest = portion
-        with tf.GradientTape(persistent=True) as tape:
-            sums, items = self._sums(self.trainer.model(x, training=True), *rest, first)
-            penalty = self._penalty(rest[0])
-        self.items.append(items)
-        return tape, sums, penalty
+    def faults(self):
+        """Return boolean scalars, of which one is true if a loss or a gradient must not be used.
 
-    def _cut(self, x, tape):
-        """Return the logits, and the tensors before and after the cut."""
-        trunk, heads = self.trainer.parts_of_model
-        before = keras.tree.flatten(trunk(x, training=True))
-        with tape.stop_recording():
-            after = [tf.identity(tensor) for tensor in before]
-        tape.watch(after)
-        inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, x)  # sparse ones stay sparse
-        return heads([after, inputs], training=True), before, after
-
-    def _penalty(self, labels):
-        """Return what the model's own losses on a portion add to those of the whole batch, in a list."""
-        found = self.trainer.model.losses
-        if not found:
-            return []
-        penalty, number = tf.add_n(found), num_examples(labels)
-        self.regularization.append((penalty, number))
-        return [penalty * tf.cast(tf.math.divide_no_nan(number, self.size), penalty.dtype)]
-
-    def _sums(self, logits, labels, sample_weight, first_numbers):
-        """Return the sums of the tasks' losses, one list per part, and the items of the whole portion."""
-        items = self.trainer.items(labels, logits, sample_weight)
-        dealt = self._deal([weights for _, _, weights in items], first_numbers)
-        sums = [
-            [
-                task.sum_loss(values, outputs, weights)
-                for task, (values, outputs, _), weights in zip(self.trainer.tasks, items, part, strict=True)
-            ]
-            for part in dealt
-        ]
-        return sums, items
-
-    def _item_weights(self, labels, sample_weight):
-        """Return the weights of the tasks' items."""
-        return [
-            task.item_weights(labels[task.label_name], self.trainer.weight_of(task, sample_weight))
-            for task in self.trainer.tasks
-        ]
-
-    def _counts(self, weights, first_numbers):
-        """Return the number (or the weight) of labelled items, `[parts, T]`."""
-        dealt = self._deal(weights, first_numbers)
-        return tf.stack([tf.stack(list(map(tf.reduce_sum, part))) for part in dealt])
-
-    def _deal(self, weights, numbers):
-        """Return the weights of the tasks' items, one list per part that the aggregator wants."""
-        if self.num_parts == 1:
-            return [weights]
-        numbers = tf.unstack(numbers, len(weights))
-        dealt = [deal(w, first, self.num_parts) for w, first in zip(weights, numbers, strict=True)]
-        return list(zip(*dealt, strict=True))
-
-    def _weigh(self, sums):
-        """Balance the losses."""
-        self.losses = self._losses(sums)
-        losses = tf.unstack(self.losses, len(self.trainer.tasks))
-        self.seeds, self.balancer_gradients = gradients.balance(
-            losses, self.trainer.balancer, self.counts > 0
-        )
-
-    def _losses(self, sums):
-        totals = distribution.all_reduce(tf.add_n([tf.stack(part) for part in sums]))
-        return tf.math.divide_no_nan(totals, self.counts)
-
-    def _derivatives(self, seeds):
-        """Return the derivatives by the sums, one list per part."""
-        derivatives = tf.math.divide_no_nan(seeds, self.part_counts)
-        return [tf.unstack(part) for part in tf.unstack(derivatives, self.num_parts)]
-
-    def _shares(self):
-        """Return what share of a task's labelled items each part has, `[parts, T]`."""
-        return tf.math.divide_no_nan(self.part_counts, self.counts)
+        What the aggregator joins may be bad where its direction is not; all else is in the gradients.
+        """
+        final = [*self.gradients, *self.balancer_gradients.values()]
+        bad = [finite.not_finite(final), ~finite.all_finite([self.losses])]
+        if any(self.joined):
+            known = self.squares is not None
+            bad.append(tf.reduce_any(finite.bad_squares(self.squares) if known else self.bad_rows()))
+        return bad
 
 
-@contextlib.contextmanager
-def restored(variables):
-    """Give variables their values back at the end of a block."""
-    values = [tf.identity(variable.value) for variable in variables]
-    yield
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def portions(data, number):
-    """Split a batch in portions of nearly the same size, in order.
+def compute(problem, batch, scale=1.0):
+    """Return the `Step` of one batch, which may be spread over replicas and worked off in portions.
 
     Args:
-        data: Batch as `fit` gets it.
-        number: Number of portions.
-
-    Returns:
-        List of `(inputs, labels, sample weights)`.
+        problem: `Problem`.
+        batch: `Batch`.
+        scale: Loss scale of the optimizer: factor of the derivatives on their way back through the model. The
+            gradients are divided by it. Defaults to 1.
     """
-    batch = keras.utils.unpack_x_y_sample_weight(data)
-    if number == 1:
-        return [batch]
-    return [distribution.part(batch, index, number) for index in range(number)]
+    way = _in_representation if problem.trunk_and_heads else _in_shared
+    joined, rows, balanced, passes = way(problem, batch, scale)
+    return Step(
+        gradients=list(map(gradients.without_duplicates, joined.gradients)),
+        losses=balanced.losses,
+        counts=batch.counts,
+        seeds=balanced.seeds,
+        balancer_gradients=balanced.gradients,
+        items=[found.items for found in passes],
+        penalties=[penalty for found in passes for penalty in found.penalties],
+        joined=joined.tasks,
+        rows=rows,
+        squares=joined.squares,
+    )
 
 
-def num_examples(labels):
-    """Return the number of examples of a dict of labels, as a float32 scalar."""
-    return tf.cast(tf.shape(tf.nest.flatten(labels)[0])[0], tf.float32)
+def _in_shared(problem, batch, scale):
+    """Return the gradients by way of those of the variables."""
+    way = _at_once if len(batch.portions) == 1 else _by_portions
+    rows, balanced, passes = way(problem, batch, scale)
+    of_tasks, rest = rows[: len(problem.tasks)], rows[len(problem.tasks) :]
+    if _is_one_pass(problem, batch):
+        joined, of_tasks = _plain(problem, rows[0]), None
+    elif problem.aggregator is None:
+        joined = _plain(problem, gradients.total(rows))
+    else:
+        joined = _join(problem, batch, of_tasks, balanced.losses)
+        for extra in rest:
+            joined = joined._replace(gradients=gradients.add(joined.gradients, extra))
+    return joined, of_tasks, balanced, passes
 
 
-def not_finite(gradients):
-    """Return whether a number among gradients, of which any may be `None`, is not finite or too large.
+def _is_one_pass(problem, batch):
+    """Return whether the gradients of all tasks come out of one backward pass."""
+    return problem.aggregator is None and (len(batch.portions) == 1 or problem.balancer is None)
 
-    Too large is what an optimizer cannot square: the sum of all squares must stay below `LARGEST_SQUARE`.
+
+def _at_once(problem, batch, scale):
+    """Return the gradients of the one portion, its balanced losses and its pass in a list."""
+    tape, found = forward.record(problem, batch, 0)
+    balanced = forward.balance(problem, batch, found.sums)
+    rows = _rows(problem, batch, tape, found, balanced.seeds, scale)
+    return distribution.all_reduce(rows), balanced, [found]
+
+
+def _by_portions(problem, batch, scale):
+    """Return the gradients of all portions, one after the other, balanced at the end, likewise."""
+    rows, passes, number = [], [], len(problem.tasks)
+    for index in range(len(batch.portions)):
+        with tf.control_dependencies([g for row in rows for g in row if g is not None]):
+            tape, found = forward.record(problem, batch, index)
+        latest = _rows(problem, batch, tape, found, tf.ones_like(batch.counts), scale)
+        rows = list(map(gradients.add, rows, latest)) if rows else latest
+        passes.append(found)
+    rows = distribution.all_reduce(rows)
+    balanced = forward.balance(problem, batch, forward.total([found.sums for found in passes]))
+    if not _is_one_pass(problem, batch):
+        rows[:number] = map(gradients.scaled, rows, tf.unstack(balanced.seeds, number))
+    return rows, balanced, passes
+
+
+def _rows(problem, batch, tape, found, seeds, scale):
+    """Return the gradients of every task, then those of the model's own losses, if any; or one of all."""
+    pull, derivatives = gradients.puller(tape, scale), batch.derivatives(seeds)
+    if _is_one_pass(problem, batch):
+        ones = map(tf.ones_like, found.targets)
+        return [pull([*found.sums[0], *found.targets], problem.variables, [*derivatives[0], *ones])]
+    rows = gradients.jacobian(pull, found.sums, problem.variables, derivatives)
+    return rows + ([pull(found.targets, problem.variables)] if found.targets else [])
+
+
+def _in_representation(problem, batch, scale):
+    """Return the gradients by way of those of the tensors where the shared part ends.
+
+    A replica has its examples' elements of these tensors, and all of the variables behind them. Of those,
+    one that several tasks reach is a block of the Jacobian like the tensors.
     """
-    found = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
-    halves = [tf.cast(tf.nn.l2_loss(g), tf.float32) for g in found]
-    return tf.logical_not(tf.add_n(halves) < LARGEST_SQUARE / 2) if halves else tf.zeros((), tf.bool)
+    with tf.GradientTape(persistent=True) as tape:
+        cuts = [forward.record_cut(problem, batch, index, tape) for index in range(len(batch.portions))]
+        passes = [found for _, _, found in cuts]
+        sums = forward.total([found.sums for found in passes])
+    balanced = forward.balance(problem, batch, sums)
+    befores, afters = ([x for cut in cuts for x in cut[side]] for side in (0, 1))
+    pull, sources = gradients.puller(tape, scale), [*afters, *problem.variables]
+    seeds = batch.derivatives(balanced.seeds)
+    rows = _reduced(gradients.jacobian(pull, sums, sources, seeds), len(afters))
+    joined = _join(problem, batch, rows, balanced.losses, len(afters))
+    return _pulled(problem, joined, pull, (befores, afters), passes), rows, balanced, passes
 
 
-def _add_sums(first, second):
-    return [list(map(tf.add, *parts)) for parts in zip(first, second, strict=True)]
+def _pulled(problem, joined, pull, cut, passes):
+    """Return what is joined with the directions at the cut on their way back to the variables before it."""
+    before, after = cut
+    number = len(after)
+    extra = pull([x for found in passes for x in found.targets], [*after, *problem.variables])
+    directions = gradients.add(joined.gradients[:number], extra[:number])
+    local = gradients.add(extra[number:], pull(before, problem.variables, directions))
+    found = gradients.add(joined.gradients[number:], distribution.all_reduce(local))
+    return joined._replace(gradients=found)
 
 
-def _bad_rows(rows):
-    """Return which tasks have a gradient that is not finite, `[T]`; one may have none at all."""
-    return tf.stack([not_finite([tf.zeros(()), *row]) for row in rows])
+def _reduced(rows, number):
+    """Add up the gradients of all replicas, but for those of the first sources."""
+    behind = distribution.all_reduce([row[number:] for row in rows])
+    return [row[:number] + whole for row, whole in zip(rows, behind, strict=True)]
+
+
+def _join(problem, batch, rows, losses, num_local=0):
+    return aggregation.join(rows, problem.aggregator, losses, batch.counts > 0, batch.shares(), num_local)
+
+
+def _plain(problem, found):
+    """Return gradients in which no aggregator joined any tasks."""
+    return Joined(found, [False] * len(problem.tasks), None)

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo.training import feeds
+from mtl_zoo.training import feed_search, feeds
 from mtl_zoo.training.feeds import Batch
 
 CURVES = (
@@ -58,10 +58,10 @@ class TaskMetrics:
         self.metrics = task.make_metrics()
         self.feeds, self.names = [], []
         for make, metric in zip(task.metrics, self.metrics, strict=True):
-            feed = feeds.known(task, metric) or feeds.find(task, make, metric.name)
+            feed = feeds.known(task, metric) or feed_search.find(task, make, metric.name)
             metric.name = f"{task.name}_{metric.name}"
             self.feeds.append(feed)
-            self.names += _numbers(metric.name, feeds.build(feed, task, metric))
+            self.names += _numbers(metric.name, feed_search.build(feed, task, metric))
 
     def update_state(self, items, labels, sample_weight=None, predictions=None):
         """Add a batch.

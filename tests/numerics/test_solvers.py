@@ -147,11 +147,6 @@ def test_nearest_semidefinite_drops_negative_eigenvalues_only():
     np.testing.assert_allclose(solvers.nearest_semidefinite(matrix), expected, atol=1e-12)
 
 
-def test_simplex_qp_by_hand():
-    # x1² + x2² with x1 + x2 / 2 = 1: x = (4/5, 2/5)
-    np.testing.assert_allclose(solvers.simplex_qp(np.eye(2), np.array([1.0, 0.5])), [0.8, 0.4], atol=1e-10)
-
-
 SOLVERS = {
     "project_on_dual_cone": lambda g, present=None: solvers.project_on_dual_cone(
         g, tf.eye(g.shape[0]), present
@@ -233,12 +228,6 @@ def test_bargain_solves_its_equation(num_tasks, alpha):
         gramian = jacobian @ jacobian.T
         weights = np.asarray(solve(tf.constant(gramian)))
         assert_close(gramian @ weights * weights ** (1 / alpha), np.ones(num_tasks), "equation", 1e-8)
-
-
-def test_nonnegative_qp_by_hand():
-    # (x1 - 1)² + (x2 + 1)², and from the other side
-    linear = np.array([[-2.0, 2.0], [2.0, -2.0]])
-    np.testing.assert_allclose(solvers.nonnegative_qp(2 * np.eye(2), linear), np.eye(2), atol=1e-10)
 
 
 @pytest.mark.parametrize(

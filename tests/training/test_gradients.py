@@ -216,19 +216,6 @@ def test_private_gradients_of_parts_are_their_mean():
     np.testing.assert_allclose(found[1], 2.0)
 
 
-def test_a_part_without_items_of_a_task_takes_the_gradient_of_all():
-    row = tf.constant([[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    shares = tf.constant([[0.25, 1 / 3], [0.0, 1 / 3], [0.75, 1 / 3]])
-    aggregator = PartsRecorder()
-    rows = [[row, None, row], [row, row, None]]
-    found = mz.gradients.aggregate(rows, aggregator, [1.0, 1.0], shares=shares)
-    block = aggregator.given[0][0]
-    np.testing.assert_allclose(block[:, 0], [[2.0, 0.0], [0.5, 0.75], [0.0, 1.0]])
-    np.testing.assert_allclose(block[:, 1], row)
-    np.testing.assert_allclose(found[1], [2 / 3, 1 / 3], rtol=1e-6)
-    np.testing.assert_allclose(found[2], [0.5, 0.75])
-
-
 def test_a_loss_without_gradient_holds_nothing_back():
     shared = tf.Variable([1.0, 1.0])
     with tf.GradientTape(persistent=True) as tape:

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.training.step import not_finite, portions
 from tests.harness import dtype_policy, instance
 from tests.training.test_trainer import AGGREGATORS, BALANCERS, SPACES, TASKS, ZIPPED, makes_sense
 
@@ -253,14 +252,6 @@ def test_fit_joins_batches(as_dataset):
     assert_same(found[1][0], found[0][0], 1e-5)
 
 
-def test_portions_are_nearly_equal_and_in_order():
-    x, y = np.arange(7), {"a": np.arange(7) * 10}
-    found = portions((x, y), 3)
-    assert [list(np.array(part[0])) for part in found] == [[0, 1], [2, 3], [4, 5, 6]]
-    assert [list(np.array(part[1]["a"])) for part in found] == [[0, 10], [20, 30], [40, 50, 60]]
-    assert all(part[2] is None for part in found)
-
-
 def test_a_batch_smaller_than_the_number_of_portions():
     x, y = batch()
     short = x[:1], {name: label[:1] for name, label in y.items()}
@@ -428,13 +419,6 @@ def test_an_epoch_without_a_finite_loss_logs_none():
 def test_what_to_do_must_be_known():
     with pytest.raises(ValueError, match="`non_finite` must be one of"):
         make_trainer(non_finite="ignore")
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_not_finite_finds_one_number_among_all(value):
-    gradients = [None, tf.ones((2, 3)), tf.IndexedSlices(tf.constant([[1.0, value]]), [0], [4, 2])]
-    assert not_finite(gradients)
-    assert not not_finite(gradients[:2])
 
 
 # Half precision

@@ -1,0 +1,166 @@
+"""How the gradients of several tasks become one."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mtl_zoo.aggregators.base import GramianAggregator, inner_products
+from mtl_zoo.training import distribution
+
+
+class Joined(NamedTuple):
+    """What became of the gradients of several tasks.
+
+    Args:
+        gradients: List of one gradient (or `None`) per source.
+        tasks: Which tasks' gradients the aggregator joined with others, a list of T booleans.
+        squares: Tensor `[T]`: sums of squares of the gradients that it joined, on all replicas, where its
+            inner products tell them; else `None`.
+    """
+
+    gradients: list
+    tasks: list
+    squares: tf.Tensor | None
+
+
+def aggregate(rows, aggregator, losses, present=None, shares=None, num_local=0):
+    """Join the gradients of several tasks; as `join`, of whose answer it returns the gradients."""
+    return join(rows, aggregator, losses, present, shares, num_local).gradients
+
+
+def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
+    """Join the gradients of several tasks.
+
+    What more than one task reaches gets the aggregator's direction, what one task reaches its gradient; times
+    the weight of its loss, if the aggregator weighs losses and the task has a gradient in what is shared.
+
+    Args:
+        rows: As `gradients.jacobian` returns them.
+        aggregator: `Aggregator`; it sees the variables that more than one task reaches.
+        losses: List of T scalar tensors, or tensor `[T]`.
+        present: As in `gradients.multitask`.
+        shares: Tensor `[parts, T]`, for an aggregator with sub-batches: what share of a task's labelled items
+            each part has. A part with none takes the gradient of all. Defaults to `None`: equal shares.
+        num_local: Number of leading sources of which this replica has some elements only: inner products of
+            their gradients are summed over all replicas. Defaults to 0.
+
+    Returns:
+        `Joined`.
+    """
+    shares = _shares_of_parts(aggregator.sub_batches, len(rows), shares)
+    columns = list(zip(*rows, strict=True))
+    found, squares = {}, []
+    for group in _groups(columns, aggregator.per_reach):
+        blocks = [_block(columns[index], shares) for index in group]
+        known = _known_products(aggregator, blocks, sum(index < num_local for index in group))
+        here = _both(present, _reached(rows, group))
+        found |= dict(zip(group, aggregator(blocks, tf.stack(losses), here, **known), strict=True))
+        squares += map(tf.linalg.diag_part, known.values())
+    tasks = _reached(rows, found)
+    gradients = _all_gradients(columns, found, shares, _loss_weights(aggregator, tasks))
+    return Joined(gradients, tasks, tf.add_n(squares) if squares else None)
+
+
+def _groups(columns, per_reach):
+    """Divide the shared sources in those that the aggregator gets together: by reach, the widest last."""
+    reach = [tuple(g is not None for g in column) for column in columns]
+    shared = [index for index, tasks in enumerate(reach) if sum(tasks) > 1]
+    if not per_reach:
+        return [shared] if shared else []
+    kinds = sorted({reach[index] for index in shared}, key=lambda tasks: (sum(tasks), tasks))
+    return [[index for index in shared if reach[index] == tasks] for tasks in kinds]
+
+
+def _reached(rows, sources):
+    """Return which tasks reach one of several sources."""
+    return [any(row[index] is not None for index in sources) for row in rows]
+
+
+def _both(present, concerned):
+    """Return which tasks are present and concerned; `None` for all."""
+    return present if all(concerned) else tf.logical_and(True if present is None else present, concerned)
+
+
+def _known_products(aggregator, blocks, number):
+    """Return the inner products over all replicas, of whose larger blocks the first `number` are parts."""
+    if not isinstance(aggregator, GramianAggregator):
+        return {}
+    blocks = [tf.cast(block, aggregator.compute_dtype) for block in blocks]
+    if not number:
+        with keras.name_scope(aggregator.name):  # TensorFlow groups sums by it: they round as within the call
+            return {"gramian": inner_products(blocks)}
+    products = [distribution.all_reduce(inner_products(blocks[:number]))]
+    products += [inner_products(blocks[number:])] if number < len(blocks) else []
+    return {"gramian": tf.add_n(products)}
+
+
+def _loss_weights(aggregator, tasks):
+    """Return the weight of each task's loss, `None` where nothing is to be multiplied."""
+    if not (aggregator.weighs_losses and any(tasks)):
+        return [None] * len(tasks)
+    weights = tf.unstack(aggregator.loss_weights)
+    return [w if concerned else None for w, concerned in zip(weights, tasks, strict=True)]
+
+
+def _all_gradients(columns, found, shares, weights):
+    """Return the gradients of all sources: directions in their shapes, and those of one task."""
+    return [
+        tf.reshape(found[index], _shape(column, shares)) if index in found else _own(column, shares, weights)
+        for index, column in enumerate(columns)
+    ]
+
+
+def _shares_of_parts(number, num_tasks, shares):
+    """Return one tensor `[parts]` per task, equal ones by default; `None` without parts."""
+    if number == 1:
+        return None
+    equal = tf.fill([number, num_tasks], 1.0 / number)
+    return tf.unstack(equal if shares is None else shares, num_tasks, axis=1)
+
+
+def _block(column, shares):
+    """Stack the gradients of one source to `[tasks, size]`, zeros where a task does not reach it.
+
+    With sub-batches, to `[sub_batches, tasks, size]`.
+    """
+    found = next(g for g in column if g is not None)
+    rows = [tf.zeros_like(found) if g is None else tf.convert_to_tensor(g) for g in column]
+    if shares is None:
+        return tf.stack([tf.reshape(row, [-1]) for row in rows])
+    rows = [tf.reshape(row, [row.shape[0], -1]) for row in rows]
+    return tf.stack([_without_gaps(row, share) for row, share in zip(rows, shares, strict=True)], axis=1)
+
+
+def _without_gaps(parts, share):
+    """Return the gradients of all parts, `[parts, size]`, that of all items where a part has none."""
+    return tf.where(share[:, tf.newaxis] > 0, parts, _whole(parts, share))
+
+
+def _whole(gradient, share):
+    """Return the gradient of all items out of those of the parts."""
+    return gradient if share is None else tf.tensordot(tf.cast(share, gradient.dtype), gradient, axes=1)
+
+
+def _shape(column, shares):
+    found = tf.shape(tf.convert_to_tensor(next(g for g in column if g is not None)))
+    return found if shares is None else found[1:]
+
+
+def _own(column, shares, weights):
+    """Return the gradient of a source that at most one task reaches."""
+    shares = [None] * len(column) if shares is None else shares
+    for gradient, share, weight in zip(column, shares, weights, strict=True):
+        if gradient is not None:
+            return _times(_whole(gradient, share), weight)
+    return None
+
+
+def _times(gradient, weight):
+    """Multiply a gradient, which may be sparse and stays so, by a number, unless that is `None`."""
+    if weight is None:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        values = _times(gradient.values, weight)
+        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
+    return gradient * tf.cast(weight, gradient.dtype)

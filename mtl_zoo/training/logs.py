@@ -1,0 +1,123 @@
+"""What a trainer measures, and what its logs say of it."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from mtl_zoo.training import distribution
+from mtl_zoo.training.batch import num_examples
+from mtl_zoo.training.metrics import MeanPerTask, SkippedSteps
+from mtl_zoo.training.task_metrics import TaskMetrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Logs:
+    """The running numbers of a training or an evaluation.
+
+    Args:
+        tasks: Tuple of T `Task`.
+        losses: `MeanPerTask` of the tasks' losses.
+        weights: `MeanPerTask` of the weights of their gradients in the update.
+        penalties: `keras.metrics.Mean` of the model's own losses.
+        skipped: `SkippedSteps`.
+        task_metrics: List of one `TaskMetrics` per task.
+    """
+
+    tasks: tuple
+    losses: MeanPerTask
+    weights: MeanPerTask
+    penalties: keras.metrics.Mean
+    skipped: SkippedSteps
+    task_metrics: list
+
+    @property
+    def metrics(self):
+        """All Keras metrics."""
+        nested = [metric for found in self.task_metrics for metric in found.metrics]
+        return [self.losses, self.penalties, self.weights, self.skipped, *nested]
+
+    @property
+    def names(self):
+        """Names of what is measured in training and evaluation alike."""
+        names = [name for found in self.task_metrics for name in found.names]
+        return ["loss", *(f"{task.name}_loss" for task in self.tasks), *names]
+
+    def add_step(self, problem, batch, step):
+        """Count an update that was made.
+
+        Args:
+            problem: `Problem`.
+            batch: `Batch`.
+            step: `Step`.
+        """
+        for (_, labels, sample_weight), items in zip(batch.portions, step.items, strict=True):
+            self._add_items(problem, items, labels, sample_weight)
+        for penalty, number in step.penalties:
+            self.penalties.update_state(penalty, number)
+        self.losses.update_state(step.losses, step.counts)
+        factors = tf.where(step.joined, getattr(problem.aggregator, "task_weights", 1.0), 1.0)
+        self.weights.update_state(step.seeds * factors, step.counts > 0)
+
+    def add_skipped(self, step):
+        """Count an update that was undone, by the losses that were known all the same."""
+        known = tf.math.is_finite(step.losses)
+        self.losses.update_state(tf.where(known, step.losses, 0.0), tf.where(known, step.counts, 0.0))
+        self.skipped.update_state(~known, step.bad_rows(), 1.0 / distribution.num_replicas())
+
+    def add_batch(self, problem, labels, logits, sample_weight):
+        """Measure a batch without an update."""
+        items = problem.items(labels, logits, sample_weight)
+        sums = tf.stack([task.sum_loss(*item) for task, item in zip(self.tasks, items, strict=True)])
+        counts = tf.stack([tf.reduce_sum(weights) for _, _, weights in items])
+        self.losses.update_state(tf.math.divide_no_nan(sums, counts), counts)
+        self._add_items(problem, items, labels, sample_weight)
+        penalties = problem.model.losses
+        if penalties:
+            self.penalties.update_state(tf.add_n(penalties), num_examples(labels))
+
+    def measured(self):
+        """Return what was measured: NaN for a task without any label, which `loss` leaves out."""
+        losses, labelled = self.losses.result(), self.losses.count > 0
+        counted = labelled | (self.skipped.bad_losses > 0)
+        total = tf.reduce_sum(tf.where(counted, losses, 0.0)) + self.penalties.result()
+        logs = {"loss": tf.where(tf.reduce_any(counted), total, float("nan"))}
+        logs |= self._per_task(losses, "loss")
+        applied = (self.skipped.steps == 0) | (self.weights.count > 0)
+        there = tf.unstack(labelled & applied, len(self.tasks))
+        for metrics, measured in zip(self.task_metrics, there, strict=True):
+            logs |= metrics.results(measured)
+        return logs
+
+    def of_training(self):
+        """Return what training adds: the weights of the tasks and the number of steps that were undone."""
+        return {**self._per_task(self.weights.result(), "weight"), "skipped_steps": self.skipped.result()}
+
+    def without_label(self):
+        """Return the names of the tasks of which no label was seen."""
+        counts = keras.ops.convert_to_numpy(1.0 * self.losses.count)
+        return [task.name for task, count in zip(self.tasks, counts, strict=True) if not count]
+
+    def _add_items(self, problem, items, labels, sample_weight):
+        for task, metrics, found in zip(self.tasks, self.task_metrics, items, strict=True):
+            metrics.update_state(found, labels[task.label_name], problem.weight_of(task, sample_weight))
+
+    def _per_task(self, values, suffix):
+        values = tf.unstack(values, len(self.tasks))
+        return {f"{task.name}_{suffix}": value for task, value in zip(self.tasks, values, strict=True)}
+
+
+def empty(tasks):
+    """Return `Logs` in which nothing was measured.
+
+    Args:
+        tasks: Tuple of T `Task`.
+    """
+    return Logs(
+        tasks,
+        MeanPerTask(len(tasks), name="losses"),
+        MeanPerTask(len(tasks), name="weights"),
+        keras.metrics.Mean(name="regularization"),
+        SkippedSteps([task.name for task in tasks], name="skipped_steps"),
+        [TaskMetrics(task) for task in tasks],
+    )

@@ -1,0 +1,130 @@
+"""What a training is about: the model and its tasks, what is trained, and by which methods."""
+
+import dataclasses
+
+import keras
+
+from mtl_zoo.aggregators.base import Aggregator
+from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.training import gradients, representation
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What every step of a training needs, but for the data.
+
+    Args:
+        model: Functional `keras.Model` with a dict of logits, keyed by task name.
+        tasks: Tuple of T `Task`.
+        balancer: `Balancer` of the losses. Defaults to `None`: their sum.
+        aggregator: `Aggregator` of the task gradients. Defaults to `None`: their sum.
+        space: What the aggregator sees, `"shared"` or `"representation"`, as in `Trainer`.
+        variables: Tuple of what is trained.
+        trunk_and_heads: What `representation.split` returns, if the aggregator works between them; else `()`.
+    """
+
+    model: keras.Model
+    tasks: tuple
+    balancer: Balancer | None = None
+    aggregator: Aggregator | None = None
+    space: str = "shared"
+    variables: tuple = ()
+    trunk_and_heads: tuple = ()
+
+    @property
+    def num_parts(self):
+        """Into how many independent parts the aggregator needs the batch split."""
+        return 1 if self.aggregator is None else self.aggregator.sub_batches
+
+    @property
+    def methods(self):
+        """The balancer and the aggregator, as far as there are any."""
+        return [method for method in (self.balancer, self.aggregator) if method is not None]
+
+    def weight_of(self, task, sample_weight):
+        """Return the sample weight of one task, out of that for all or a dict."""
+        return sample_weight.get(task.label_name) if isinstance(sample_weight, dict) else sample_weight
+
+    def items(self, labels, logits, sample_weight=None):
+        """Return what `Task.items` returns, for every task.
+
+        Args:
+            labels: Dict of labels.
+            logits: Dict of logits, as the model returns them.
+            sample_weight: As in `fit`.
+        """
+        return [
+            task.items(labels[task.label_name], logits[task.name], self.weight_of(task, sample_weight))
+            for task in self.tasks
+        ]
+
+    def item_weights(self, labels, sample_weight):
+        """Return the weights of the tasks' items, which need no logits."""
+        return [
+            task.item_weights(labels[task.label_name], self.weight_of(task, sample_weight))
+            for task in self.tasks
+        ]
+
+
+def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
+    """Return the `Problem` of training what is trainable now, with all state of the methods.
+
+    State is created now, so that it can be loaded before the first step.
+
+    Args:
+        model: As in `Problem`.
+        tasks: Likewise; any sequence.
+        balancer: Likewise.
+        aggregator: Likewise.
+        space: Likewise.
+
+    Raises:
+        ValueError: If `space` is `"representation"` and the aggregator needs more, or nothing trainable lies
+            before what tasks share.
+    """
+    problem = _posed(model, tuple(tasks), balancer, aggregator, space)
+    if balancer is not None and not balancer.built:
+        balancer.build((len(problem.tasks),))
+    if aggregator is not None and not aggregator.built:
+        aggregator.build(_jacobian_shape(problem))
+    return problem
+
+
+def renewed(problem):
+    """Return the problem of training what is trainable now, and give the aggregator state that fits it."""
+    if list(map(id, problem.variables)) == list(map(id, problem.model.trainable_variables)):
+        return problem
+    new = _posed(problem.model, problem.tasks, problem.balancer, problem.aggregator, problem.space)
+    if new.aggregator is not None and new.aggregator.state_per_parameter:
+        new.aggregator.rebuild(_jacobian_shape(new))
+    return new
+
+
+def _posed(model, tasks, balancer, aggregator, space):
+    between = aggregator is not None and space == "representation"
+    trunk_and_heads = _split(model, tasks, aggregator) if between else ()
+    variables = tuple(model.trainable_variables)
+    return Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads)
+
+
+def _split(model, tasks, aggregator):
+    """Return trunk and heads for an aggregator that can work on the representation between them."""
+    name = type(aggregator).__name__
+    needs = "`space` must be 'shared'. Received: space='representation'"
+    if aggregator.state_per_parameter:
+        raise ValueError(
+            f"{name} remembers something about every parameter, which a representation does not have: {needs}"
+        )
+    if aggregator.sub_batches > 1:
+        raise ValueError(
+            f"{name} compares the gradients of different examples, which in a representation have no element "
+            f"in common: {needs}"
+        )
+    return representation.split(model, tasks)
+
+
+def _jacobian_shape(problem):
+    sizes = [None]
+    if problem.aggregator.state_per_parameter:
+        sizes = gradients.shared_sizes(problem.model, problem.tasks) or [0]
+    return [(len(problem.tasks), size) for size in sizes]
