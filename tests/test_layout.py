@@ -101,7 +101,8 @@ def test_import_brings_little_beyond_tensorflow_and_keras():
     run = subprocess.run([sys.executable, "-c", IMPORT], cwd=TESTS.parent, stdout=subprocess.PIPE, check=True)
     tops = [name.split(".")[0] for name in run.stdout.decode().split()]
     assert "mtl_zoo" in tops
-    assert not COSTLY & set(tops), "Import these inside the functions that need them."
+    costly = COSTLY & set(tops)
+    assert not costly, f"Import {', '.join(costly)} inside the functions that need it."
     foreign = [top for top in tops if top != "mtl_zoo"]
     assert len(foreign) <= MAX_NEW_MODULES, f"Import what few need where it is used. Received: {foreign}"
 

@@ -166,7 +166,7 @@ def prepare(builder, manual_dir=None):
             if builder.is_prepared() and not builder.info.initialized:  # by another process, just now
                 builder.info.read_from_directory(builder.data_path)
             builder.download_and_prepare(download_config=config)
-    except (OSError, *_bad_source()) as error:
+    except (OSError, *bad_source()) as error:
         if not builder.is_prepared():  # or else another process was first
             raise OSError(
                 f"`data_dir` must be a directory in which '{builder.name}' can be prepared, and its source "
@@ -175,7 +175,7 @@ def prepare(builder, manual_dir=None):
             ) from error
 
 
-def _bad_source():
+def bad_source():
     """Return what TFDS raises besides `OSError`: files missing, downloads that fail, damaged archives."""
     from tensorflow_datasets.core.download import download_manager, extractor, util
 

@@ -121,7 +121,7 @@ class MissingSource(PipelineNumbers):
         raise self.error
 
 
-@pytest.mark.parametrize("error", [*pipeline.BAD_SOURCE, ConnectionError])
+@pytest.mark.parametrize("error", [*pipeline.bad_source(), ConnectionError])
 def test_a_source_that_is_out_of_reach_or_damaged(tmp_path, error):
     builder = MissingSource(data_dir=tmp_path)
     builder.error = error("no archive")
