@@ -8,9 +8,9 @@ import pytest
 
 import mtl_zoo as mz
 from mtl_zoo.command_line import main as cli
-from mtl_zoo.command_line.commands import LOCATIONS
 from mtl_zoo.datasets import census_income
 from mtl_zoo.datasets.census_income import COLUMNS, EXCLUDED, FEATURES, NUMBERS, read
+from mtl_zoo.experiments.recipe import LOCATIONS
 
 REAL = pathlib.Path(__file__).parents[2].parent / "shared" / "data" / "census-income.test.gz"
 ROWS = 200
