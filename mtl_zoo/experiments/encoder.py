@@ -27,10 +27,8 @@ def make_encoder(choice, inputs, read):
     """
     is_table = isinstance(inputs, dict)
     if is_table != (choice.target is encoders.tabular):
-        needs = (
-            "'tabular', since the inputs are columns" if is_table else "another: the inputs are no columns"
-        )
-        raise ValueError(f"The encoder must be {needs}. Received: '{choice.text}'")
+        needs = "'tabular' for inputs that are" if is_table else "another for inputs that are no"
+        raise ValueError(f"The encoder must be {needs} columns. Received: '{choice.text}'")
     if is_table:
         return choice.make(read())
     if choice.target is encoders.pretrained:

@@ -1,7 +1,6 @@
 from mtl_zoo.command_line import main as cli
 from tests.command_line.harness import error_line, train
 
-
 WRONG_EXPORTS = [
     (["--batch_sizes=2"], 1, "--batch_sizes must come with --device"),
     (["--image_scale=1"], 1, "--image_scale must come with --image_bytes"),

@@ -12,6 +12,36 @@ from mtl_zoo.experiments import run, training
 from tests.command_line.harness import error_line, files, load, rows, train
 
 
+def test_a_run_from_training_to_export(run_dir, tmp_path, capsys):
+    saved = tmp_path / "exported" / "1"
+    assert train(run_dir, "--balancer=static:weights=[1, 2]", f"--export={saved}") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert sorted(path.name for path in run_dir.iterdir()) == sorted(run.PARTS)
+    config = json.loads((run_dir / run.CONFIG).read_text())
+    assert (config["dataset"], config["balancer"], config["epochs"]) == ("tiny", "static:weights=[1, 2]", 3)
+    assert config["versions"]["keras"] == keras.__version__
+
+    metrics = json.loads((run_dir / run.METRICS).read_text())
+    history = rows(run_dir)
+    best = min(history, key=lambda row: row["val_loss"])
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert [row["size_weight"] for row in history] == [2, 2, 2]
+    assert metrics["best_epoch"] == best["epoch"]
+    assert metrics["validation"]["loss"] == pytest.approx(best["val_loss"])
+
+    assert cli.main(["evaluate", f"--run_dir={run_dir}", "--quiet"]) == 0
+    table = capsys.readouterr().out
+    assert printed.out.startswith(table)
+    assert f"kind  {metrics['test']['kind_loss']:.4f}" in table
+
+    assert cli.main(["export", f"--run_dir={run_dir}", f"--output={tmp_path / '2'}"]) == 0
+    assert "kind: x float32 [None, 4] -> kind float32 [None, 3]\n" in capsys.readouterr().out
+    x = tf.zeros((2, 4))
+    answers = [tf.saved_model.load(path).signatures["size"](x=x)["size"] for path in (saved, tmp_path / "2")]
+    np.testing.assert_array_equal(*answers)
+
+
 def test_selected_model_is_not_the_last(run_dir):
     assert train(run_dir, "--learning_rate=3", "--epochs=6") == 0
     losses = [row["val_loss"] for row in rows(run_dir)]
@@ -193,3 +223,35 @@ def test_labelled_fractions_are_reported_once(run_dir, capsys, monkeypatch):
     cli.main(["train", "--dataset=tiny", f"--run_dir={run_dir}", "--epochs=1", "--batch_size=4"])
     lines = [line for line in capsys.readouterr().err.splitlines() if "Labelled" in line]
     assert lines == ["Labelled, in the first batches: kind 0.0%, size 100.0%"]
+
+
+def test_encoder_optimizer_and_schedule_are_those_of_the_flags(run_dir, monkeypatch, capsys):
+    """Of 12 examples, 3 batches of 4 in each of 3 epochs: 9 updates, of which 3 for the warm-up."""
+    trainers = []
+    prepare = training._prepare
+    monkeypatch.setattr(training, "_prepare", lambda recipe: trainers.append(prepare(recipe)) or trainers[-1])
+    flags = ["--encoder=mlp:units=[6, 5]", "--optimizer=sgd:momentum=0.5"]
+    assert train(run_dir, *flags, "--schedule=cosine", "--warmup_steps=3") == 0
+    optimizer = trainers[0][0].optimizer
+    assert optimizer.momentum == 0.5
+    found = [float(optimizer._learning_rate(step)) for step in (0, 1, 3, 6, 9)]
+    np.testing.assert_allclose(found, [0, 0.1 / 3, 0.1, 0.05, 0], atol=1e-8)
+    model = run.Run(run_dir).model
+    assert [x.units for x in model.layers if isinstance(x, keras.layers.Dense)] == [6, 5, 3, 1]
+    assert cli.main(["evaluate", f"--run_dir={run_dir}", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--encoder=tabular:units=4", "must be another for inputs that are no columns"),
+        ("--encoder=mlp:units=[0]", "'mlp:units=[0]': `units` must be an integer of at least 1"),
+        ("--encoder=convnet:filters=4", "convnet:filters=4"),
+        ("--optimizer=adam:beta_1=hot", "'adam:beta_1=hot': `beta_1` must be a finite number"),
+        ("--warmup_steps=9", "`warmup_steps` must be below the number of all steps, 9"),
+    ],
+)
+def test_what_cannot_be_leaves_nothing(run_dir, tmp_path, capsys, flag, message):
+    assert train(run_dir, flag) == 1
+    assert message in error_line(capsys)
+    assert not any(tmp_path.iterdir())
