@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable
 from types import ModuleType
 
-from mtl_zoo import aggregators, architectures, balancers, datasets
+import keras
+
+from mtl_zoo import aggregators, architectures, balancers, datasets, encoders
 
 MANY = 3  # tasks that a line names
 
@@ -33,6 +35,9 @@ class Choice:
     def make(self, *args):
         """Call the target with `args` and the arguments; one named like a family is chosen from it.
 
+        The values of an argument that stands for any number, such as `*units`, follow `args`; a single one
+        needs no list.
+
         Raises:
             ValueError: If the target does not take these values.
         """
@@ -41,9 +46,16 @@ class Choice:
                 name: FAMILIES[name].parse(value).make() if name in FAMILIES else value
                 for name, value in self.arguments.items()
             }
-            return self.target(*args, **arguments)
+            return self.target(*args, *self._any_number(arguments), **arguments)
         except (TypeError, ValueError) as error:
             raise ValueError(f"'{self.text}': {error}") from error
+
+    def _any_number(self, arguments):
+        """Take the values of an argument such as `*units` out of a dictionary."""
+        parameters = inspect.signature(_function(self.target)).parameters.values()
+        names = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL and p.name in arguments]
+        values = [arguments.pop(name) for name in names]
+        return [x for value in values for x in (value if isinstance(value, (list, tuple)) else [value])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +84,8 @@ class Family:
 
     def parameters(self, member):
         """Return the `inspect.Parameter`s that a user may give to a member."""
-        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         parameters = inspect.signature(_function(member)).parameters.values()
-        return [p for p in parameters if p.kind in named and p.name not in self.contract]
+        return [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in self.contract]
 
     def parse(self, text):
         """Read `name` or `name:key=value,key=value`.
@@ -190,6 +201,16 @@ def _is_aggregator(x):
     return inspect.isclass(x) and issubclass(x, aggregators.Aggregator) and _is_concrete(x)
 
 
+def _is_encoder(x):
+    return inspect.isfunction(x) and x not in (encoders.encode, encoders.tabular_inputs)
+
+
+def _is_optimizer(x):
+    """Return whether it is an optimizer of Keras, and not one around others."""
+    is_one = inspect.isclass(x) and issubclass(x, keras.optimizers.Optimizer)
+    return is_one and "learning_rate" in inspect.signature(x.__init__).parameters
+
+
 def _is_concrete(x):
     return not x.__module__.endswith(".base")
 
@@ -204,8 +225,18 @@ FAMILIES = {
             ("split", "batch_size", "data_dir", "manual_dir", "seed", "drop_remainder"),
         ),
         Family("architecture", architectures, _is_architecture, ("inputs", "tasks", "encoder", "head")),
+        Family("encoder", encoders, _is_encoder, ("data", "input_shape")),
         Family("balancer", balancers, _is_balancer, ("self", "dtype")),
         Family("aggregator", aggregators, _is_aggregator, ("self", "dtype"), (none,)),
+        Family(
+            "optimizer",
+            keras.optimizers,
+            _is_optimizer,
+            (
+                *("self", "learning_rate", "name", "loss_scale_factor", "gradient_accumulation_steps"),
+                *("use_ema", "ema_momentum", "ema_overwrite_frequency"),  # the best epoch's weights count
+            ),
+        ),
     )
 }
 

@@ -1,23 +1,293 @@
-"""What is chosen for a training, as `config.json` of its run holds it."""
+"""What is chosen for a training, as one value."""
 
-import math
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import os
 
-from mtl_zoo import files
+import keras
+
+from mtl_zoo import arguments, files
 from mtl_zoo.experiments import choices
+from mtl_zoo.experiments.encoder import make_encoder
+from mtl_zoo.experiments.optimizer import make_optimizer
+from mtl_zoo.experiments.schedule import SCHEDULES, make_schedule
+from mtl_zoo.training.distribution import STRATEGIES
+from mtl_zoo.training.trainer import NON_FINITE, SPACES, Trainer
+from mtl_zoo.versions import versions
 
 LOCATIONS = ("data_dir", "manual_dir")
-KINDS = {
-    **dict.fromkeys(choices.FAMILIES, files.TEXT),
-    "tasks": files.Kind("a list of strings or null", lambda x: x is None or files.is_list(x, str)),
-    "space": files.TEXT,
-    "epochs": files.POSITIVE,
-    "batch_size": files.POSITIVE,
-    "accumulate": files.POSITIVE,
-    "learning_rate": files.Kind("a positive number", lambda x: type(x) in (int, float) and 0 < x < math.inf),
-    "seed": files.Kind("an integer from 0 to 2**32 - 1", lambda x: type(x) is int and 0 <= x < 2**32),
-    "strategy": files.TEXT,
-    "precision": files.TEXT,
-    "jit_compile": files.Kind("true or false", lambda x: isinstance(x, bool)),
-    "non_finite": files.TEXT,
-    **dict.fromkeys(LOCATIONS, files.TEXT_OR_NULL),
-}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+ADAPTED_ON = 4096  # examples in a batch
+
+
+def _field(default, text, check, **about):
+    """Return a field with what flags and files must know of it.
+
+    Args:
+        default: Value.
+        text: Help text.
+        check: Function of a name and a value that returns the value, or raises a `ValueError`.
+        about: `key`, its name in files and flags, if that is another; `added`, if it came later, so that
+            files may lack it; for flags `family`, `among`, `least` and `most`.
+    """
+    return dataclasses.field(default=default, metadata={"text": text, "check": check, **about})
+
+
+def _choice(kind, default, text="", **about):
+    text = text or f"The {kind}: name or name:key=value,...; `mtl-zoo list` shows all."
+    family = choices.FAMILIES[kind]
+    return _field(default, text, lambda name, value: family.parse(value).text, family=family, **about)
+
+
+def _count(default, text, most, least=1, **about):
+    check = functools.partial(arguments.integer, least=least, most=most)
+    return _field(default, text, check, least=least, most=most, **about)
+
+
+def _option(options, text, **about):
+    check = functools.partial(arguments.option, options=tuple(options))
+    return _field(next(iter(options)), text, check, among=tuple(options), **about)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What determines a training; its fields are the flags of `mtl-zoo train`.
+
+    A choice is a text, `"name"` or `"name:key=value,key=value"`, as on the command line. Values are checked,
+    and recipes of equal values are equal.
+
+    Args:
+        dataset: Choice among `mz.datasets`. Defaults to `"multi_digits"`.
+        architecture: Choice among `mz.architectures`. Defaults to `"hard_sharing"`.
+        balancer: Choice among `mz.balancers`. Defaults to `"equal"`.
+        aggregator: Choice among `mz.aggregators`, or `"none"`, the default.
+        task_names: Names of the dataset's tasks to train; `tasks` in files and flags. Defaults to all.
+        space: As for `mz.Trainer`. Defaults to `"shared"`.
+        epochs: Number of epochs. Defaults to 10.
+        batch_size: Number of examples in a batch. Defaults to 256.
+        accumulate: Number of batches that make one update. Defaults to 1.
+        learning_rate: The highest learning rate. Defaults to 0.001.
+        seed: Seed of all that is random. Defaults to 0.
+        strategy: `"none"`, the default, `"mirrored"` or `"multi_worker"`.
+        precision: Keras' dtype policy of the layers. Defaults to `"float32"`.
+        jit_compile: Whether XLA compiles steps on a CPU too. Defaults to `False`.
+        non_finite: As for `mz.Trainer`. Defaults to `"skip"`.
+        data_dir: Directory of prepared datasets. Defaults to that of TFDS.
+        manual_dir: Directory with files that a user downloads by hand. Defaults to `None`.
+        encoder: Choice among `mz.encoders`; of `tabular` and `pretrained` what belongs to the data is given.
+            Defaults to `None`: the dataset's.
+        optimizer: Choice among `keras.optimizers`. Defaults to `"adam"`.
+        schedule: `"constant"`, the default, `"cosine"` (to 0 at the end) or `"exponential"` (to a hundredth).
+        warmup_steps: Number of updates in which the learning rate rises from 0. Defaults to 0.
+
+    Raises:
+        ValueError: If a value is not right.
+
+    Example:
+
+    >>> recipe = Recipe(architecture="mmoe:num_experts=4", epochs=3)
+    >>> recipe.balancer, [task.name for task in recipe.tasks()], recipe.hash[:8]
+    ('equal', ['left', 'right'], 'ffaee8b9')
+    """
+
+    dataset: str = _choice("dataset", "multi_digits")
+    architecture: str = _choice("architecture", "hard_sharing")
+    balancer: str = _choice("balancer", "equal")
+    aggregator: str = _choice("aggregator", "none")
+    task_names: tuple | None = _field(
+        None,
+        "Tasks to train, of the dataset's. Default: all.",
+        lambda name, value: arguments.texts(name, value) or None,
+        key="tasks",
+    )
+    space: str = _option(
+        SPACES, "What the aggregator sees: gradients of shared variables or of the shared representation."
+    )
+    epochs: int = _count(10, "Number of epochs.", arguments.EPOCHS)
+    batch_size: int = _count(256, "Number of examples in a batch.", arguments.EXAMPLES)
+    accumulate: int = _count(1, "Number of batches that make one update.", arguments.COPIES)
+    learning_rate: float = _field(
+        1e-3, "Highest learning rate.", functools.partial(arguments.number, above=0)
+    )
+    seed: int = _count(0, "Seed of all that is random.", arguments.SEED, least=0)
+    strategy: str = _option(
+        STRATEGIES, "mirrored: all devices of this machine; multi_worker: the machines of TF_CONFIG."
+    )
+    precision: str = _option(PRECISIONS, "Of the layers.")
+    jit_compile: bool = _field(False, "Whether XLA compiles steps on a CPU too.", arguments.flag)
+    non_finite: str = _option(NON_FINITE, "What to do at a loss or gradient that is not finite.")
+    data_dir: str | None = _field(
+        None, "Prepared datasets. Default: TFDS's own.", lambda name, value: _place(name, value)
+    )
+    manual_dir: str | None = _field(
+        None, "Files that you downloaded by hand.", lambda name, value: _place(name, value)
+    )
+    encoder: str | None = _choice(
+        "encoder",
+        None,
+        "The encoder: name or name:key=value,...; `mtl-zoo list` shows all. Default: the dataset's.",
+        added=True,
+    )
+    optimizer: str = _choice("optimizer", "adam", added=True)
+    schedule: str = _option(
+        SCHEDULES,
+        "How the learning rate falls: not; to 0, as a cosine; to a hundredth, by a factor per step.",
+        added=True,
+    )
+    warmup_steps: int = _count(
+        0, "Updates in which the learning rate rises from 0.", arguments.BATCHES, least=0, added=True
+    )
+
+    def __post_init__(self):
+        for key, field in FIELDS.items():
+            value = getattr(self, field.name)
+            if not (value is None and field.default is None):
+                object.__setattr__(self, field.name, field.metadata["check"](key, value))
+        self.tasks()
+        data = self._chosen("dataset")
+        if self.manual_dir and not data.takes("manual_dir"):
+            raise ValueError(f"Dataset '{data.text}' takes no --manual_dir: it needs no files of the user's.")
+
+    @classmethod
+    def from_config(cls, config):
+        """Make a recipe from a dictionary as `get_config` returns it; what is missing has its default.
+
+        Raises:
+            ValueError: If a value is not right, or there is another key than those and `versions`.
+        """
+        unknown = sorted(config.keys() - FIELDS.keys() - {"versions"})
+        if unknown:
+            raise ValueError(
+                f"A recipe must have no other keys than {', '.join(FIELDS)}. Received: {unknown}"
+            )
+        return cls(**{field.name: config[key] for key, field in FIELDS.items() if key in config})
+
+    @classmethod
+    def read(cls, path):
+        """Read a recipe from a JSON file."""
+        return cls.from_config(files.read_json(path))
+
+    def write(self, path):
+        """Write a recipe to a JSON file, with the versions of what it is for."""
+        files.write_json(path, self.get_config() | {"versions": versions()})
+
+    def get_config(self):
+        """Return a dictionary of all values, as JSON has them."""
+        values = {key: getattr(self, field.name) for key, field in FIELDS.items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    def essence(self):
+        """Return what determines the result, as JSON has it: places of files do not.
+
+        Fields that came later are there if they are not at their defaults, so that it stays the same.
+        """
+        return {
+            key: value
+            for key, value in self.get_config().items()
+            if key not in LOCATIONS and (key not in ADDED or value != FIELDS[key].default)
+        }
+
+    @property
+    def hash(self):
+        """SHA-256 of the essence in canonical JSON, in hexadecimal digits; the same in every process.
+
+        Recipes with the same hash train the same model. Choices count as they are written: `"dwa"` and
+        `"dwa:temperature=2.0"` have different ones.
+        """
+        text = json.dumps(self.essence(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def places(self):
+        """Return the directories of the data, by name."""
+        return {name: getattr(self, name) for name in LOCATIONS}
+
+    def tasks(self):
+        """Return the tasks of the dataset, or the chosen ones, in the dataset's order."""
+        known = {task.name: task for task in self._chosen("dataset").target.TASKS}
+        names = self.task_names or list(known)
+        if not set(names) <= set(known):
+            raise ValueError(f"Tasks must be among {', '.join(known)}. Received: {', '.join(names)}")
+        return tuple(task for name, task in known.items() if name in names)
+
+    def inputs(self):
+        """Return fresh inputs of the dataset."""
+        return self._chosen("dataset").target.inputs()
+
+    def load(self, split):
+        """Return a split of the dataset in batches, `"train"`, `"validation"` or `"test"`."""
+        data = self._chosen("dataset")
+        manual = {"manual_dir": self.manual_dir} if self.manual_dir else {}
+        options = {"data_dir": self.data_dir, "seed": self.seed, **data.arguments, **manual}
+        return data.target.load(split, self.batch_size, **options)
+
+    def model(self):
+        """Return a fresh model; sets the seed of all that is random first."""
+        keras.utils.set_random_seed(self.seed)
+        with self._computing():
+            return self._chosen("architecture").make(self.inputs(), self.tasks(), self._encoder())
+
+    def trainer(self, train=None):
+        """Return a compiled trainer of a fresh model; call it in the scope of the strategy, if there is one.
+
+        Args:
+            train: Training split, whose size a schedule needs. Defaults to `None`: `load("train")`.
+
+        Returns:
+            `Trainer`.
+        """
+        model = self.model()
+        with self._computing():
+            trainer = Trainer(
+                model,
+                self.tasks(),
+                self._chosen("balancer").make(),
+                self._chosen("aggregator").make(),
+                **{name: getattr(self, name) for name in ("space", "accumulate", "non_finite")},
+            )
+            optimizer = make_optimizer(self._chosen("optimizer"), self._rate(train))
+            trainer.compile(optimizer, jit_compile=True if self.jit_compile else "auto")
+        return trainer
+
+    def _chosen(self, kind):
+        return choices.FAMILIES[kind].parse(getattr(self, kind))
+
+    def _encoder(self):
+        """Return the chosen stages or the dataset's; those adapted on data take the places of its files."""
+        if self.encoder is None:
+            encoder = self._chosen("dataset").target.encoder
+            wanted = inspect.signature(encoder).parameters
+            return encoder(**{name: place for name, place in self.places().items() if name in wanted})
+        reader = dataclasses.replace(self, batch_size=ADAPTED_ON)
+        return make_encoder(self._chosen("encoder"), self.inputs(), lambda: reader.load("train"))
+
+    def _rate(self, train):
+        """Return the learning rate, or its schedule over all updates."""
+        if self.schedule == "constant" and not self.warmup_steps:
+            return self.learning_rate
+        batches = int((self.load("train") if train is None else train).cardinality())
+        steps = self.epochs * -(-batches // self.accumulate) if batches > 0 else None
+        return make_schedule(self.schedule, self.learning_rate, self.warmup_steps, steps)
+
+    @contextlib.contextmanager
+    def _computing(self):
+        """Let layers that are made in this context compute in the chosen precision."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.precision)
+        try:
+            yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+
+# By their names in files and flags; those that came later may be missing in a file.
+FIELDS = {field.metadata.get("key", field.name): field for field in dataclasses.fields(Recipe)}
+ADDED = tuple(key for key, field in FIELDS.items() if field.metadata.get("added"))
+
+
+def _place(name, value):
+    """Return a path as a string; `None` for an empty one, as a shell gives it."""
+    return None if value == "" else os.fspath(arguments.path(name, value))

@@ -1,16 +1,16 @@
 """The run directory: what a training leaves behind."""
 
-import contextlib
 import csv
-import importlib.metadata
+import functools
 import os
 import pathlib
-import platform
 import shutil
 
 import keras
 
-from mtl_zoo import files
+from mtl_zoo import arguments, files
+from mtl_zoo.experiments.recipe import ADDED, FIELDS, Recipe
+from mtl_zoo.validation import check_tasks
 
 CONFIG = "config.json"
 MODEL = "model.keras"
@@ -22,155 +22,165 @@ BACKUP = "backup"
 SUMS = "SHA256SUMS"
 PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS, SUMS)
 SUMMED = (CONFIG, METRICS, MODEL)  # what is read again
+GIVEN = {key: files.Kind("given", lambda value: True) for key in FIELDS if key not in ADDED}
 MEASURED = {"test": files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x))}
 REMEDY = "Bring back a copy of it, or train again with --overwrite."
 
 
-class Record(keras.callbacks.Callback):
-    """Begins a run directory and adds to its history and its TensorBoard logs after every epoch.
+class Run:
+    """A run directory as one object. Files are read when they are asked for, recipe and model once.
 
-    The first epoch must be over before anything is written, an earlier run removed included: by then every
-    training and validation batch has been found valid. With `callbacks.Resume`, it goes on.
+    What is read again must be what training wrote, by the checksums in `SHA256SUMS`; runs of earlier versions
+    have none.
 
     Args:
-        path: Run directory.
-        config: Dictionary of everything that was chosen, written as JSON.
+        path: Run directory, which may not be there yet.
+
+    Raises:
+        FileNotFoundError: Where something is asked for that is not there: training did not finish.
+        ValueError: Where files are not those that training wrote, or cannot be read.
+
+    Example:
+
+    >>> Run("runs/none").is_complete
+    False
     """
 
-    resumed_attributes = ("rows",)
+    def __init__(self, path):
+        self.path = pathlib.Path(arguments.path("path", path))
 
-    def __init__(self, path, config):
-        super().__init__()
-        self.path = pathlib.Path(path)
-        self.config = config
-        self.rows = []
-        self.tensorboard = None
+    def __repr__(self):
+        return f"Run('{self.path}')"
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Write all rows: after an interruption, the file may have some that are to come again."""
-        if not self.rows:
-            _clear(self.path)
-        self.rows.append({"epoch": epoch + 1, **(logs or {})})
-        self._write()
-        if self.tensorboard is None:
-            self._open_logs()
-        self.tensorboard.on_epoch_end(epoch, logs)
+    @property
+    def is_complete(self):
+        """Whether training has ended, and left all that it measured; files may be damaged still."""
+        parts = (CONFIG, MODEL, HISTORY, METRICS)
+        return all((self.path / part).is_file() for part in parts) and not self.is_interrupted
 
-    def on_train_end(self, logs=None):
-        """Write all once more, since an interrupted run may be damaged; close the TensorBoard logs."""
-        self._write()
-        if self.tensorboard:
-            self.tensorboard.on_train_end(logs)
+    @property
+    def is_interrupted(self):
+        """Whether the same training, started again, goes on."""
+        return (self.path / BACKUP).is_dir()
 
-    def _write(self):
-        if not self.rows:
+    @functools.cached_property
+    def recipe(self):
+        """`Recipe` of the training."""
+        self._check(CONFIG)
+        path = self.path / CONFIG
+        config = files.read_json(path, GIVEN, REMEDY)
+        try:
+            return Recipe.from_config(config)
+        except ValueError as error:
+            raise ValueError(f"'{path}' must hold a recipe. {REMEDY} Received: {error}") from error
+
+    @functools.cached_property
+    def model(self):
+        """`keras.Model` of the selected epoch, loaded, not compiled."""
+        self._check(CONFIG, MODEL)
+        recipe, model = self.recipe, files.load_model(self.path / MODEL, REMEDY)
+        try:
+            check_tasks(model, recipe.tasks())
+            _check_inputs(model, recipe.inputs())
+        except ValueError as error:
+            both = f"'{CONFIG}' and '{MODEL}' in '{self.path}' must be of one run. {REMEDY}"
+            raise ValueError(f"{both} Received: {error}") from error
+        return model
+
+    @property
+    def tasks(self):
+        """Tuple of the trained tasks."""
+        return self.recipe.tasks()
+
+    @property
+    def metrics(self):
+        """What `metrics.json` holds; `None` for a number that is not defined, nothing if none was measured.
+
+        `best_epoch` and `seconds`, and for `validation` and `test` a dictionary from metrics to numbers.
+        """
+        path = self.path / METRICS
+        return files.read_json(path, MEASURED, REMEDY) if os.path.lexists(path) else {}
+
+    @property
+    def history(self):
+        """Dictionary from `epoch` and the names of the logs to lists of numbers, one per epoch."""
+        path = files.check_file(self.path / HISTORY)
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                names, *rows = csv.reader(file)
+                columns = zip(names, *rows, strict=True)
+                return {name: [float(value) for value in values] for name, *values in columns}
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"'{path}' must be a table of numbers. {REMEDY} Received: {error}") from error
+
+    def information(self, artefact):
+        """Return what the model card of an artefact tells of this run, whose place is as seen from there.
+
+        Args:
+            artefact: Path of what is exported.
+        """
+        folder = os.path.dirname(os.path.realpath(artefact))
+        return {
+            "dataset": self.recipe.dataset,
+            "architecture": self.recipe.architecture,
+            "run_dir": os.path.relpath(os.path.realpath(self.path), folder),
+            "metrics": self.metrics.get("test", {}),
+        }
+
+    def check_free(self, overwrite=False):
+        """Raise an error if the directory is in use; an interrupted run may be gone on with.
+
+        Args:
+            overwrite: Whether an earlier run there may be replaced. Defaults to `False`.
+
+        Raises:
+            FileExistsError: If there is an earlier run and `overwrite` is false, or there is something else.
+        """
+        if not self.path.is_dir() or not any(self.path.iterdir()):
             return
-        files.write_json(self.path / CONFIG, self.config)
-        with files.replaced(self.path / HISTORY) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.rows[0])
-            writer.writeheader()
-            writer.writerows(self.rows)
+        is_run = (self.path / CONFIG).is_file()
+        has_parts = any(os.path.lexists(self.path / part) for part in PARTS)
+        if not is_run and (has_parts or not self.is_interrupted):
+            raise FileExistsError(
+                f"A run directory must be new, empty, or an earlier run. Received: '{self.path}'"
+            )
+        if not self.is_interrupted and not overwrite:
+            raise FileExistsError(
+                f"'{self.path}' must not hold a run, unless --overwrite allows to replace it."
+            )
 
-    def _open_logs(self):
-        self.tensorboard = keras.callbacks.TensorBoard(self.path / LOGS, write_graph=False)
-        self.tensorboard.set_model(self.model)
-        self.tensorboard.on_train_begin()
+    def clear(self):
+        """Remove the run, and nothing else that may be in its directory."""
+        for part in reversed(PARTS):  # the one that makes it a run comes last
+            if (self.path / part).is_dir() and not (self.path / part).is_symlink():
+                shutil.rmtree(self.path / part)
+            else:
+                (self.path / part).unlink(missing_ok=True)
 
+    def save_model(self, model):
+        """Save a `keras.Model`, which appears when it is complete."""
+        (self.path / SUMS).unlink(missing_ok=True)  # of the model that is replaced, where a run ended before
+        with files.replaced(self.path / MODEL) as partial:
+            model.save(partial)
 
-def check_free(path, overwrite=False):
-    """Raise an error if a run directory is in use.
+    def finish(self, metrics):
+        """Write what was measured, and the checksums that tell that the files are those of this run.
 
-    An interrupted run, which has a directory `backup`, may be gone on with.
+        Args:
+            metrics: Dictionary with what was measured on the splits `"validation"` and `"test"`.
+        """
+        files.write_json(self.path / METRICS, metrics)
+        with files.replaced(self.path / SUMS) as partial:  # in the form of the program `sha256sum`
+            partial.write_text("".join(f"{_sum_line(self.path / part)}\n" for part in SUMMED))
 
-    Args:
-        path: Run directory.
-        overwrite: Whether an earlier run there may be replaced. Defaults to `False`.
-
-    Raises:
-        FileExistsError: If there is an earlier run and `overwrite` is false, or there is something else.
-    """
-    path = pathlib.Path(path)
-    if not path.is_dir() or not any(path.iterdir()):
-        return
-    is_run, is_interrupted = (path / CONFIG).is_file(), (path / BACKUP).is_dir()
-    has_parts = any(os.path.lexists(path / part) for part in PARTS)
-    if not is_run and (has_parts or not is_interrupted):
-        raise FileExistsError(f"A run directory must be new, empty, or an earlier run. Received: '{path}'")
-    if not is_interrupted and not overwrite:
-        raise FileExistsError(f"'{path}' must not hold a run, unless --overwrite allows to replace it.")
-
-
-def save_model(model, path):
-    """Save a model in a run directory, where it appears when it is complete.
-
-    Args:
-        model: `keras.Model`.
-        path: Run directory.
-    """
-    (path / SUMS).unlink(missing_ok=True)  # of the model that is replaced, where a run ended before
-    with files.replaced(path / MODEL) as partial:
-        model.save(partial)
-
-
-def finish(path, metrics):
-    """Write what was measured, and the checksums by which `load` tells that the files are those of this run.
-
-    Args:
-        path: Run directory, with a model.
-        metrics: Dictionary with what was measured on the splits `"validation"` and `"test"`.
-    """
-    files.write_json(path / METRICS, metrics)
-    with files.replaced(path / SUMS) as partial:  # in the form of the program `sha256sum`
-        partial.write_text("".join(f"{_sum_line(path / part)}\n" for part in SUMMED))
-
-
-def load(path, kinds=None):
-    """Load a complete run.
-
-    Args:
-        path: Run directory.
-        kinds: Dictionary from names to the `files.Kind` of what was chosen. Defaults to no demands.
-
-    Returns:
-        Tuple of the dictionary of what was chosen and the `keras.Model`.
-
-    Raises:
-        FileNotFoundError: If there is no run, or its training did not finish.
-        ValueError: If its files are not those that training wrote, or cannot be read. Runs of earlier
-            versions have no checksums.
-    """
-    path = pathlib.Path(path)
-    for part in (CONFIG, MODEL):
-        if not (path / part).is_file():
-            raise FileNotFoundError(f"'{path}' must hold a finished run. There is no file '{path / part}'.")
-    if os.path.lexists(path / SUMS):
-        _check_sums(path)
-    config = files.read_json(path / CONFIG, kinds, REMEDY)
-    return config, files.load_model(path / MODEL, REMEDY)
-
-
-def read_metrics(path):
-    """Return what was measured on the test split of a run, or an empty dictionary if nothing was."""
-    metrics = pathlib.Path(path, METRICS)
-    return files.read_json(metrics, MEASURED, REMEDY)["test"] if os.path.lexists(metrics) else {}
-
-
-def versions():
-    """Return the versions of Python and of the packages that a model depends on, by name."""
-    found = {"python": platform.python_version()}
-    for name in ("mtl-zoo", "keras", "tensorflow"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a source tree on the path
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-def _clear(path):
-    """Remove a run, and nothing else that may be in its directory."""
-    for part in reversed(PARTS):  # the one that makes it a run comes last
-        if (path / part).is_dir() and not (path / part).is_symlink():
-            shutil.rmtree(path / part)
-        else:
-            (path / part).unlink(missing_ok=True)
+    def _check(self, *parts):
+        """Raise an error unless parts are there, and what has a checksum is what training wrote."""
+        for part in parts:
+            if not (self.path / part).is_file():
+                missing = f"There is no file '{self.path / part}'."
+                raise FileNotFoundError(f"'{self.path}' must hold a finished run. {missing}")
+        if os.path.lexists(self.path / SUMS):
+            _check_sums(self.path)
 
 
 def _check_sums(path):
@@ -188,6 +198,15 @@ def _check_sums(path):
             f"{names} in '{path}' must be what training wrote, with the SHA-256 in '{sums}'. {REMEDY} "
             f"If you changed it on purpose, remove '{sums}'."
         )
+
+
+def _check_inputs(model, inputs):
+    """Raise a `ValueError` unless a model takes what a dataset gives."""
+    wanted, found = (
+        [(x.shape, x.dtype) for x in keras.tree.flatten(given)] for given in (inputs, model.inputs)
+    )
+    if wanted != found:
+        raise ValueError(f"Inputs must be {wanted}, which are those of the dataset. Received: {found}")
 
 
 def _sum_line(path):

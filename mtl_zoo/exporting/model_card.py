@@ -6,8 +6,8 @@ import os
 import pathlib
 
 from mtl_zoo import files
-from mtl_zoo.experiments.run import versions
 from mtl_zoo.exporting.classes import num_classes
+from mtl_zoo.versions import versions
 
 CARD = "model_card.json"
 OWN_SUM = "sha256_of_card"

@@ -11,9 +11,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from mtl_zoo import datasets, encoders, exporting
 from mtl_zoo.architectures import hard_sharing
-from mtl_zoo.command_line import commands
 from mtl_zoo.command_line import main as cli
-from mtl_zoo.experiments import recipe
+from mtl_zoo.experiments import Recipe, Run
 from mtl_zoo.exporting.litert import PRECISIONS
 from mtl_zoo.task import Task
 from tests.exporting.small_models import CASES, batches, make
@@ -187,11 +186,11 @@ def test_script_with_examples_and_its_mistakes(tmp_path):
 def test_command_calibrates_on_training_data_and_refuses_flags_of_other_formats(
     tmp_path, monkeypatch, capsys
 ):
-    config = dict.fromkeys(recipe.KINDS) | {"dataset": "multi_digits", "batch_size": 32, "seed": 0}
     splits = []
-    monkeypatch.setattr(commands.run, "load", lambda *_: (config, digits_model()))
-    monkeypatch.setattr(commands, "_load", lambda config, split: splits.append(split) or digits_data())
-    flags = ["--run_dir=run", f"--output={tmp_path / 'm.tflite'}", "--precision=int8"]
+    Recipe().write(tmp_path / "config.json")
+    monkeypatch.setattr(Run, "model", digits_model())
+    monkeypatch.setattr(Recipe, "load", lambda recipe, split: splits.append(split) or digits_data())
+    flags = [f"--run_dir={tmp_path}", f"--output={tmp_path / 'm.tflite'}", "--precision=int8"]
     assert cli.main(["export", *flags, "--format=litert"]) == 0
     signature = "serving_default: image float32 [None, 13, 13, 1] -> left float32 [None, 10], right float32"
     assert capsys.readouterr().out.startswith(signature)

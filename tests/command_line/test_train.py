@@ -1,74 +1,15 @@
-import csv
 import json
 import signal
-import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtl_zoo import datasets, encoders, exporting
-from mtl_zoo.command_line import commands
+from mtl_zoo import datasets
 from mtl_zoo.command_line import main as cli
-from mtl_zoo.experiments import run
-from mtl_zoo.files import write_json
-from mtl_zoo.task import Task
-
-CONFIG = {
-    **{"dataset": "tiny", "architecture": "hard_sharing", "balancer": "equal", "aggregator": "none"},
-    **{"tasks": None, "space": "shared", "epochs": 1, "batch_size": 4, "accumulate": 1, "learning_rate": 0.1},
-    **{"seed": 0, "strategy": "none", "precision": "float32", "jit_compile": False, "non_finite": "skip"},
-    **{"data_dir": None, "manual_dir": None},
-}
-TASKS = (Task.classification("kind", 3), Task.regression("size"))
-
-
-def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, fault=None, at="train"):
-    """Twelve examples whose labels follow from their inputs; `fault` spoils the split `at`."""
-    x = np.random.default_rng(len(split)).normal(size=(12, 4)).astype("float32")
-    labels = {"kind": x[:, :3].argmax(-1), "size": x.sum(-1)}
-    if split == at and fault == "range":
-        labels["kind"][-1] = 3
-    if split == at and fault == "shape":
-        labels["kind"] = np.stack([labels["kind"]] * 2, axis=1)
-    dataset = tf.data.Dataset.from_tensor_slices((x, labels))
-    return dataset.take(0 if split == at and fault == "empty" else 12).batch(batch_size)
-
-
-@pytest.fixture(autouse=True)
-def _tiny_dataset(monkeypatch):
-    module = types.ModuleType("tiny", "Numbers.")
-    module.TASKS, module.load = TASKS, load
-    module.inputs = lambda: keras.Input((4,), name="x")
-    module.encoder = lambda: encoders.mlp(8)
-    module.FIELD, module.SIZES, module.LICENSE, module.DOWNLOAD = "synthetic", {"train": 12_000}, "free", ""
-    monkeypatch.setattr(datasets, "tiny", module, raising=False)
-
-
-@pytest.fixture
-def run_dir(tmp_path):
-    return tmp_path / "runs" / "tiny"
-
-
-def train(run_dir, *arguments, dataset="tiny"):
-    recipe = ["--epochs=3", "--batch_size=4", "--learning_rate=0.1", "--quiet"]
-    return cli.main(["train", f"--dataset={dataset}", f"--run_dir={run_dir}", *recipe, *arguments])
-
-
-def error_line(capsys):
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    return lines[0]
-
-
-def rows(run_dir):
-    with (run_dir / run.HISTORY).open() as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def files(path):
-    return sorted(str(file.relative_to(path)) for file in path.rglob("*"))
+from mtl_zoo.experiments import run, training
+from tests.command_line.harness import error_line, files, load, rows, train
 
 
 def test_a_run_from_training_to_export(run_dir, tmp_path, capsys):
@@ -190,8 +131,8 @@ def test_space_is_checked_by_the_trainer(run_dir, capsys):
 
 def test_ways_to_compute_are_those_of_the_flags(run_dir, monkeypatch):
     trainers = []
-    prepare = commands._prepare
-    monkeypatch.setattr(commands, "_prepare", lambda config: trainers.append(prepare(config)) or trainers[-1])
+    prepare = training._prepare
+    monkeypatch.setattr(training, "_prepare", lambda recipe: trainers.append(prepare(recipe)) or trainers[-1])
     flags = ("--precision=mixed_bfloat16", "--accumulate=2", "--non_finite=stop", "--jit_compile")
     assert train(run_dir, "--strategy=mirrored", *flags) == 0
     trainer, _ = trainers[0]
@@ -218,15 +159,6 @@ def test_diverged_training_fails(run_dir, capsys):
     assert train(run_dir, "--learning_rate=1e30") == 1
     assert "validation loss must be finite" in error_line(capsys)
     assert not (run_dir / run.MODEL).exists()
-
-
-def test_task_that_no_output_matches(run_dir, capsys):
-    run_dir.mkdir(parents=True)
-    write_json(run_dir / run.CONFIG, CONFIG)
-    x = keras.Input((4,))
-    keras.Model(x, {"other": keras.layers.Dense(1)(x)}).save(run_dir / run.MODEL)
-    assert cli.main(["evaluate", f"--run_dir={run_dir}"]) == 1
-    assert "Every task must name an output" in error_line(capsys)
 
 
 def test_manual_dir_is_refused_where_it_means_nothing(run_dir, tmp_path, capsys):
@@ -293,89 +225,33 @@ def test_labelled_fractions_are_reported_once(run_dir, capsys, monkeypatch):
     assert lines == ["Labelled, in the first batches: kind 0.0%, size 100.0%"]
 
 
-def test_list(capsys):
-    assert cli.main(["list"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    tiny = "tiny fault=None,at=train synthetic; 12,000 examples; tasks: kind, size; licence: free; embedded"
-    assert [*tiny.split(), "Numbers."] in lines
-    assert ["--aggregator="] in lines
-    assert "https://arxiv.org/abs/2001.06782" in next(line for line in lines if line[0] == "pcgrad")
+def test_encoder_optimizer_and_schedule_are_those_of_the_flags(run_dir, monkeypatch, capsys):
+    """Of 12 examples, 3 batches of 4 in each of 3 epochs: 9 updates, of which 3 for the warm-up."""
+    trainers = []
+    prepare = training._prepare
+    monkeypatch.setattr(training, "_prepare", lambda recipe: trainers.append(prepare(recipe)) or trainers[-1])
+    flags = ["--encoder=mlp:units=[6, 5]", "--optimizer=sgd:momentum=0.5"]
+    assert train(run_dir, *flags, "--schedule=cosine", "--warmup_steps=3") == 0
+    optimizer = trainers[0][0].optimizer
+    assert optimizer.momentum == 0.5
+    found = [float(optimizer._learning_rate(step)) for step in (0, 1, 3, 6, 9)]
+    np.testing.assert_allclose(found, [0, 0.1 / 3, 0.1, 0.05, 0], atol=1e-8)
+    model = run.Run(run_dir).model
+    assert [x.units for x in model.layers if isinstance(x, keras.layers.Dense)] == [6, 5, 3, 1]
+    assert cli.main(["evaluate", f"--run_dir={run_dir}", "--quiet"]) == 0
 
 
-def test_an_export_is_described_and_verified(run_dir, tmp_path, capsys, monkeypatch):
-    names, saved = tmp_path / "names.json", tmp_path / "exported" / "1"
-    names.write_text('{"kind": ["a", "b", "c"]}')
-    assert train(run_dir) == 0
-    options = [f"--class_names={names}", "--warmup"]
-    assert cli.main(["export", f"--run_dir={run_dir}", f"--output={saved}", *options]) == 0
-    assert "kind_class_name string [None]" in capsys.readouterr().out
-    x, _ = next(iter(load("test", 1)))
-    requests = exporting.replay_warmup(saved)
-    expected = tf.saved_model.load(saved).signatures["size"](x=x)["size"]
-    np.testing.assert_allclose(dict(requests)["size"]["size"], expected, rtol=1e-6)
-    card = json.loads((saved / "model_card.json").read_text())
-    assert (card["dataset"], card["architecture"]) == ("tiny", "hard_sharing")
-    assert card["metrics"] == json.loads((run_dir / run.METRICS).read_text())["test"]
-
-    assert cli.main(["verify", f"--export={saved}"]) == 0
-    table = [line.split() for line in capsys.readouterr().out.splitlines()]
-    accuracy = f"{card['metrics']['kind_accuracy']:.4f}"
-    assert table[0] == ["difference", "metric", "Keras", "export"]
-    assert [row[0] for row in table[1:]] == ["kind", "size", "root_mean_squared_error"]
-    assert table[1][2:] == ["accuracy", accuracy, accuracy]
-    assert float(table[2][1]) < 1e-5
-
-    found = [exporting.Agreement("kind", 0.2, 1.0, {"accuracy": (0.5, 0.25)})]
-    monkeypatch.setattr(exporting, "verify", lambda *arguments: found)
-    assert cli.main(["verify", f"--export={saved}"]) == 1
-    printed = capsys.readouterr()
-    assert printed.out.splitlines()[1].split() == ["kind", "2.0e-01", "accuracy", "0.5000", "0.2500"]
-    assert printed.err.endswith("Received larger ones for kind\n")
-    tolerances = ["--tolerance=0.2", "--metric_tolerance=0.25"]
-    assert cli.main(["verify", f"--export={saved}", *tolerances]) == 0
-
-
-def test_an_export_names_its_run_by_a_path_from_where_it_is(run_dir, tmp_path, capsys):
-    assert train(run_dir, f"--export={tmp_path / 'exported' / 'tiny' / '1'}") == 0
-    (tmp_path / "elsewhere").mkdir()
-    for name in ("runs", "exported"):
-        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
-    saved = tmp_path / "elsewhere" / "exported" / "tiny" / "1"
-    assert str(tmp_path) not in (saved / "model_card.json").read_text()
-    assert cli.main(["verify", f"--export={saved}"]) == 0
-    saved.rename(tmp_path / "1")
-    capsys.readouterr()
-    assert cli.main(["verify", f"--export={tmp_path / '1'}"]) == 1
-    assert "must hold a finished run" in error_line(capsys)
-    run_flag = f"--run_dir={tmp_path / 'elsewhere' / 'runs' / 'tiny'}"
-    assert cli.main(["verify", f"--export={tmp_path / '1'}", run_flag]) == 0
-
-
-WRONG_EXPORTS = [
-    (["--batch_sizes=2"], 1, "--batch_sizes must come with --device"),
-    (["--image_scale=1"], 1, "--image_scale must come with --image_bytes"),
-    (["--device=tpu", "--batch_sizes=2,x"], 2, "--batch_sizes=['2', 'x']: must be integers"),
-    (["--image_bytes", "--image_offset=1,x"], 2, "--image_offset=['1', 'x']: must be numbers"),
-    (["--format=onnx", "--warmup"], 1, "Flags must suit --format=onnx. Received: --warmup"),
-    (["--class_names=list.json"], 1, "--class_names must be a JSON file, {task: [names]}. Received: 'list"),
-    (["--class_names=text.json"], 1, "--class_names must be a JSON file"),
-]
-
-
-def test_wrong_flags_of_an_export(run_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "list.json").write_text("[1, 2]")
-    (tmp_path / "text.json").write_text("names")
-    assert train(run_dir) == 0
-    capsys.readouterr()
-    for arguments, code, message in WRONG_EXPORTS:
-        assert cli.main(["export", f"--run_dir={run_dir}", "--output=1", *arguments]) == code
-        assert message in error_line(capsys)
-        assert not (tmp_path / "1").exists()
-
-
-def test_an_export_that_tells_no_run_is_verified_with_one_that_is_given(tmp_path, capsys):
-    assert cli.main(["verify", f"--export={tmp_path}/none"]) == 1
-    assert "must be an exported model" in error_line(capsys)
-    assert cli.main(["verify", f"--export={tmp_path}"]) == 1
-    assert "--run_dir must be given" in error_line(capsys)
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--encoder=tabular:units=4", "must be another for inputs that are no columns"),
+        ("--encoder=mlp:units=[0]", "'mlp:units=[0]': `units` must be an integer of at least 1"),
+        ("--encoder=convnet:filters=4", "convnet:filters=4"),
+        ("--optimizer=adam:beta_1=hot", "'adam:beta_1=hot': `beta_1` must be a finite number"),
+        ("--warmup_steps=9", "`warmup_steps` must be below the number of all steps, 9"),
+    ],
+)
+def test_what_cannot_be_leaves_nothing(run_dir, tmp_path, capsys, flag, message):
+    assert train(run_dir, flag) == 1
+    assert message in error_line(capsys)
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,134 @@
+"""`mtl-zoo export`: from a run to a SavedModel, a LiteRT or an ONNX file."""
+
+import math
+
+from absl import flags
+
+from mtl_zoo import exporting, files
+from mtl_zoo.command_line.common_flags import define_path
+from mtl_zoo.command_line.recipe_flags import define_locations, located
+from mtl_zoo.experiments import Run
+from mtl_zoo.experiments.recipe import LOCATIONS
+from mtl_zoo.exporting.litert import PRECISIONS
+from mtl_zoo.exporting.saved_model import BATCH_SIZES, DEVICES
+
+FORMATS = ("saved_model", "litert", "onnx")
+FLAGS_OF_ALL_FORMATS = ("run_dir", "output", "format", *LOCATIONS)
+NEEDED_BY = {"batch_sizes": "device", "image_scale": "image_bytes", "image_offset": "image_bytes"}
+
+
+def define(options):
+    """Define the flags: of all formats, then of some."""
+    define_path(options, "run_dir", "Directory of a finished run.")
+    define_path(options, "output", "What to write; must not exist. Servers expect a number.")
+    formats = "saved_model: a directory; litert: a file *.tflite; onnx: a file *.onnx."
+    flags.DEFINE_enum("format", FORMATS[0], FORMATS, formats, flag_values=options)
+    precision = "Of a LiteRT file; int8 is calibrated on training examples."
+    flags.DEFINE_enum("precision", PRECISIONS[0], PRECISIONS, precision, flag_values=options)
+    names = "JSON file, {task: [names of its classes]}; these tasks also answer class ids and names."
+    flags.DEFINE_string("class_names", None, names, flag_values=options)
+    _define_raw_inputs(options)
+    device = "Where it must run; for a TPU, XLA compiles it for fixed batch sizes."
+    flags.DEFINE_enum("device", DEVICES[0], DEVICES, device, flag_values=options)
+    sizes = list(map(str, BATCH_SIZES))
+    _define_list(options, "batch_sizes", sizes, "Batch sizes for a TPU.", _are_integers, "integers")
+    flags.DEFINE_bool("bfloat16", False, "Whether layers compute in bfloat16.", flag_values=options)
+    warmup = "Whether to add warm-up requests for TensorFlow Serving, from the first test example."
+    flags.DEFINE_bool("warmup", False, warmup, flag_values=options)
+    define_locations(options)
+
+
+def export(options):
+    """Write a trained model as a TensorFlow SavedModel, or as a LiteRT or ONNX file."""
+    _check_flags_of_format(options)
+    run = Run(options.run_dir)
+    model, recipe = run.model, located(run.recipe, options)
+    information = run.information(options.output)
+    if options.format == "litert":
+        representative = recipe.load("train") if options.precision == "int8" else None
+        exporting.litert(model, run.tasks, options.output, options.precision, representative, information)
+    elif options.format == "onnx":
+        exporting.onnx(model, run.tasks, options.output, information)
+    else:
+        _export_saved_model(model, recipe, options, information)
+    print("\n".join(exporting.describe(options.output)))
+
+
+def _define_raw_inputs(options):
+    encoded = "Whether to add a signature that takes encoded images."
+    flags.DEFINE_bool("image_bytes", False, encoded, flag_values=options)
+    scale = "Factor of the pixels of encoded images, or one per channel."
+    _define_list(options, "image_scale", [str(1 / 255)], scale, _are_numbers, "numbers")
+    offset = "Summand of the scaled pixels, or one per channel."
+    _define_list(options, "image_offset", ["0"], offset, _are_numbers, "numbers")
+    serialized = "Whether to add a signature that takes serialized tf.train.Examples."
+    flags.DEFINE_bool("example", False, serialized, flag_values=options)
+
+
+def _define_list(options, name, default, text, are_right, kind):
+    flags.DEFINE_list(name, default, text, flag_values=options)
+    flags.register_validator(name, are_right, f"must be {kind}", options)
+
+
+def _check_flags_of_format(options):
+    """Refuse flags that the chosen format would ignore."""
+    given = {name for name in options if options[name].present} - {*FLAGS_OF_ALL_FORMATS}
+    wrong = {name for name in given if options.format != ("litert" if name == "precision" else "saved_model")}
+    if wrong:
+        names = ", ".join(f"--{name}" for name in sorted(wrong))
+        raise ValueError(f"Flags must suit --format={options.format}. Received: {names}")
+    for name, needed in NEEDED_BY.items():
+        if name in given and options[needed].value == options[needed].default:
+            raise ValueError(f"--{name} must come with --{needed}, without which it has no effect.")
+
+
+def _export_saved_model(model, recipe, options, information):
+    pixels = exporting.Pixels(_numbers(options.image_scale), _numbers(options.image_offset))
+    exporting.saved_model(
+        model,
+        recipe.tasks(),
+        options.output,
+        class_names=_class_names(options.class_names),
+        image_bytes=pixels if options.image_bytes else None,
+        example=options.example,
+        device=options.device,
+        batch_sizes=[int(size) for size in options.batch_sizes],
+        bfloat16=options.bfloat16,
+        warmup=_first_inputs(recipe, model) if options.warmup else None,
+        information=information,
+    )
+
+
+def _first_inputs(recipe, model):
+    """Return the first test example as a batch of one, by the names of the inputs."""
+    inputs, *_ = next(iter(recipe.load("test")))
+    return {name: array[:1].numpy() for name, array in exporting.by_name(model, inputs).items()}
+
+
+def _class_names(path):
+    """Return the dictionary that a JSON file holds, or `None` without a file."""
+    if not path:
+        return None
+    try:
+        return files.read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            f"--class_names must be a JSON file, {{task: [names]}}. Received: {error}"
+        ) from error
+
+
+def _numbers(texts):
+    """Return one float for all channels, or a tuple of one per channel."""
+    numbers = tuple(float(text) for text in texts)
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _are_integers(texts):
+    return all(text.isdecimal() for text in texts)
+
+
+def _are_numbers(texts):
+    try:
+        return bool(texts) and all(math.isfinite(float(text)) for text in texts)
+    except ValueError:
+        return False
