@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,7 +10,7 @@ from mtl_zoo.training.batch import count, portions
 from mtl_zoo.training.problem import pose
 from mtl_zoo.training.step import compute
 
-TASKS = (mz.Task.regression("a", metrics=[]), mz.Task.regression("b", metrics=[]))
+TASKS = tuple(dataclasses.replace(mz.Task.regression(name), metrics=()) for name in "ab")
 
 
 def made(aggregator=None, last=3.0):

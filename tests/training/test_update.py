@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,7 +9,7 @@ from mtl_zoo.training import logs, update
 from mtl_zoo.training.batch import portions
 from mtl_zoo.training.problem import pose
 
-TASKS = (mz.Task.regression("a", metrics=[]), mz.Task.regression("b", metrics=[]))
+TASKS = tuple(dataclasses.replace(mz.Task.regression(name), metrics=()) for name in "ab")
 
 
 def test_an_update_needs_no_trainer():
