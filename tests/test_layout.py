@@ -23,7 +23,18 @@ MODULES = [module.name for module in WALK if not module.ispkg]
 MEMBERS = [name for name in MODULES if name.split(".")[1] in FAMILIES]
 
 FLOORS = (  # what stands on a floor imports from floors below and from its own, where no circle may be
-    {"task", "arguments", "files", "validation", "_activations", "layers", "features", "numerics", "plots"},
+    {
+        "task",
+        "arguments",
+        "files",
+        "validation",
+        "_activations",
+        "versions",
+        "layers",
+        "features",
+        "numerics",
+        "plots",
+    },
     {"heads", "encoders", "balancers", "aggregators", "introspection"},
     {"architectures", "datasets", "training"},
     {"callbacks", "exporting"},
