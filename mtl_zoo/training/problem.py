@@ -4,9 +4,12 @@ import dataclasses
 
 import keras
 
+from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.training import gradients, representation
+
+SPACES = ("shared", "representation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +82,14 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
         space: Likewise.
 
     Raises:
-        ValueError: If `space` is `"representation"` and the aggregator needs more, or nothing trainable lies
-            before what tasks share.
+        ValueError: If `space` is unknown, or `"representation"` and the aggregator needs more or nothing
+            trainable lies before what tasks share.
+        TypeError: If `balancer` or `aggregator` is not an instance of its base class.
     """
+    arguments.option("space", space, SPACES)
+    for name, method, kind in (("balancer", balancer, Balancer), ("aggregator", aggregator, Aggregator)):
+        if method is not None:
+            arguments.instance(name, method, kind)
     problem = _posed(model, tuple(tasks), balancer, aggregator, space)
     if balancer is not None and not balancer.built:
         balancer.build((len(problem.tasks),))

@@ -6,16 +6,14 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import arguments
-from mtl_zoo.aggregators.base import Aggregator
-from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.training import balancer_optimizer, distribution, hooks, logs, update
 from mtl_zoo.training.batch import joined, portions
 from mtl_zoo.training.border import Border
+from mtl_zoo.training.problem import SPACES as SPACES
 from mtl_zoo.training.problem import pose, renewed
 from mtl_zoo.training.unmeasured import warn
 from mtl_zoo.validation import check_log_keys, check_tasks
 
-SPACES = ("shared", "representation")
 NON_FINITE = ("skip", "stop")
 
 
@@ -90,19 +88,13 @@ class Trainer(keras.Model):
         super().__init__(**kwargs)
         check_tasks(model, tasks)
         arguments.option("non_finite", non_finite, NON_FINITE)
-        arguments.option("space", space, SPACES)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
-        for name, method, kind in (("balancer", balancer, Balancer), ("aggregator", aggregator, Aggregator)):
-            if method is not None:
-                arguments.instance(name, method, kind)
+        self.problem = pose(model, tasks, balancer, aggregator, space)
         self.model = model
-        self.tasks = tuple(tasks)
-        self.balancer = balancer
-        self.aggregator = aggregator
-        self.space = space
+        self.tasks = self.problem.tasks
+        self.balancer, self.aggregator, self.space = balancer, aggregator, space
         self.accumulate = accumulate
         self.non_finite = non_finite
-        self.problem = pose(model, tasks, balancer, aggregator, space)
         self.balancer_optimizer = None
         self.logs = logs.empty(self.tasks)
         self.loss_tracker, self.weight_tracker = self.logs.losses, self.logs.weights

@@ -13,9 +13,7 @@ LABELS = {"a": [1.0, np.nan, 3.0, 4.0, 5.0], "b": [np.nan, np.nan, 3.0, np.nan, 
 
 
 def stage(x, name):
-    return keras.layers.Dense(4, "tanh", kernel_regularizer=keras.regularizers.L2(0.5), name=f"{name}_dense")(
-        x
-    )
+    return keras.layers.Dense(4, "tanh", kernel_regularizer="l2", name=f"{name}_dense")(x)
 
 
 def test_losses_of_portions_are_those_of_the_whole():
