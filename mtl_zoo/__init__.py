@@ -15,8 +15,8 @@ from mtl_zoo import exporting as exporting
 from mtl_zoo import introspection as introspection
 from mtl_zoo import layers as layers
 from mtl_zoo import plots as plots
+from mtl_zoo.auxiliary import auxiliary_tasks as auxiliary_tasks
 from mtl_zoo.introspection import branches as branches
 from mtl_zoo.task import Task as Task
-from mtl_zoo.task import auxiliary_tasks as auxiliary_tasks
 from mtl_zoo.training import gradients as gradients
 from mtl_zoo.training.trainer import Trainer as Trainer

@@ -1,22 +1,16 @@
 """What a model is asked to do: the one description that dataset, model, trainer and exporter share."""
 
-import collections
 import dataclasses
 import functools
-import re
 from collections.abc import Callable
 
 import keras
-import numpy as np
 from keras import ops
 
 from mtl_zoo import arguments
-from mtl_zoo.validation import check_name
-
-
-def is_missing(labels):
-    """Return where a class label, stored as an integer or a float, is absent: below 0 or NaN."""
-    return ops.logical_not(ops.convert_to_tensor(labels) >= 0)
+from mtl_zoo.items import comparable, expand_to, flat, is_missing, smallest, to_numbers
+from mtl_zoo.metric_names import named_metrics
+from mtl_zoo.validation import check_fields, check_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +68,11 @@ class Task:
         check_name(self.name)
         object.__setattr__(self, "label_name", self.label_name or self.name)
         if arguments.integer("item_size", self.item_size, most=arguments.ENTRIES) < 1:
+            shape = self.output_shape
             raise ValueError(
-                f"Task '{self.name}' must have at least one output. "
-                f"Received: output_shape={self.output_shape}"
+                f"Task '{self.name}' must have at least one output. Received: output_shape={shape}"
             )
-        _check(self)
+        check_fields(self)
 
     @classmethod
     def classification(cls, name, num_classes):
@@ -134,16 +128,8 @@ class Task:
         return _index_task(cls, name, (None,), num_tags, (accuracy,))
 
     def make_metrics(self):
-        """Return fresh metrics, each with a name of its own: `auc`, `auc_1`.
-
-        Where none was given, the name is that of the class, whatever metrics were made before.
-        """
-        found, used = [make() for make in self.metrics], collections.Counter()
-        for make, metric in zip(self.metrics, found, strict=True):
-            name = _given_name(make, metric)
-            metric.name = f"{name}_{used[name]}" if used[name] else name
-            used[name] += 1
-        return found
+        """Return fresh metrics, each with a name of its own: `auc`, `auc_1`."""
+        return named_metrics(self.metrics)
 
     @property
     def labels_are_indices(self):
@@ -180,7 +166,7 @@ class Task:
             sample_weight: As for `compute_loss`.
         """
         weights = self._weights(self.missing(self._values(labels)), sample_weight)
-        return _flat(weights) if self.labels_are_indices else _smallest(self._rows(weights))
+        return flat(weights) if self.labels_are_indices else smallest(self._rows(weights))
 
     def items(self, labels, logits, sample_weight=None):
         """Flatten labels and logits to items and weight them, 0 where the label is missing.
@@ -204,14 +190,14 @@ class Task:
         weights = self._weights(missing, sample_weight)
         logits = self._rows(logits)
         if self.labels_are_indices:
-            return _flat(labels), logits, _flat(weights)
-        return self._rows(labels), logits, _smallest(self._rows(weights))
+            return flat(labels), logits, flat(weights)
+        return self._rows(labels), logits, smallest(self._rows(weights))
 
     def _weights(self, missing, sample_weight):
         weights = ops.cast(ops.logical_not(missing), "float32")
         if sample_weight is None:
             return weights
-        return weights * _expand_to(ops.cast(sample_weight, "float32"), weights)
+        return weights * expand_to(ops.cast(sample_weight, "float32"), weights)
 
     def _rows(self, x):
         """Flatten `[batch, ..., channels]` to `[items, item_size]`."""
@@ -220,7 +206,7 @@ class Task:
         )
 
     def _values(self, labels):
-        labels = _to_numbers(labels)
+        labels = to_numbers(labels)
         return labels if self.labels_are_indices else ops.cast(labels, "float32")
 
     def labelled_fraction(self, labels):
@@ -233,7 +219,7 @@ class Task:
         Args:
             labels: Tensor, or NumPy array, of which NumPy counts: also in a process without TensorFlow.
         """
-        labels, np_or_ops = _comparable(labels)
+        labels, np_or_ops = comparable(labels)
         if self.max_label is not None:
             invalid = labels > self.max_label
         elif keras.backend.is_float_dtype(labels.dtype):
@@ -250,95 +236,16 @@ class Task:
         Args:
             labels: As for `out_of_range`.
         """
-        labels, np_or_ops = _comparable(labels)
+        labels, np_or_ops = comparable(labels)
         if self.max_label is None or not keras.backend.is_float_dtype(labels.dtype):
             return 0
         labels = np_or_ops.maximum(labels, 0)  # what is negative is missing
         return np_or_ops.sum(labels > np_or_ops.floor(labels))
 
 
-def auxiliary_tasks(model, tasks):
-    """Return the tasks of a model's initial predictions, to be trained beside the tasks themselves.
-
-    Args:
-        model: Functional `keras.Model` with outputs `{task name}_initial` or `{task name}_initial_{number}`,
-            such as those of `architectures.padnet` and `architectures.mti`.
-        tasks: Sequence of `Task`.
-
-    Returns:
-        List of copies of the tasks, one per initial output, without metrics, that share the tasks' labels.
-
-    Example:
-
-    >>> tasks = [Task.binary("click"), Task.regression("price")]
-    >>> model = mz.architectures.padnet(keras.Input((8,)), tasks, mz.encoders.mlp(16))
-    >>> trainer = mz.Trainer(model, [*tasks, *auxiliary_tasks(model, tasks)])
-    >>> [(task.name, task.label_name) for task in trainer.tasks][2:]
-    [('click_initial', 'click'), ('price_initial', 'price')]
-    """
-    names = {task.name for task in tasks}
-    return [
-        dataclasses.replace(task, name=name, metrics=())
-        for task in tasks
-        for name in model.output
-        if name not in names and re.fullmatch(rf"{task.name}_initial(_\d+)?", name)
-    ]
-
-
-def _given_name(make, metric):
-    """Return a metric's name without the number that Keras gives where there was one of its class before."""
-    name, _, number = metric.name.rpartition("_")
-    return name if number.isdigit() and make().name != metric.name else metric.name
-
-
 def _grid(size):
     """Return the shape of a map's positions."""
     return (None, None) if size is None else arguments.size("size", size)
-
-
-def _check(task):
-    """Raise an error unless the fields of a task are of the right kind."""
-    for name in ("output_shape", "label_shape"):
-        sizes = getattr(task, name)
-        if not isinstance(sizes, (tuple, list)) or (name == "output_shape" and not sizes):
-            raise ValueError(f"`{name}` must be a tuple of sizes. Received: {name}={sizes!r}")
-        arguments.integers(name, [size for size in sizes if size is not None], most=arguments.ENTRIES)
-    for name in ("loss", "activation", "missing"):
-        arguments.function(name, getattr(task, name))
-    if not isinstance(task.metrics, (tuple, list)) or not all(map(callable, task.metrics)):
-        raise ValueError(f"`metrics` must be a tuple of functions. Received: metrics={task.metrics!r}")
-    if task.max_label is not None:
-        arguments.integer("max_label", task.max_label, 0)
-    arguments.text("label_name", task.label_name)
-
-
-def _to_numbers(labels):
-    """Convert labels to a tensor, booleans and narrow integers to int64, which holds every class index."""
-    labels = ops.convert_to_tensor(labels)
-    return labels if keras.backend.is_float_dtype(labels.dtype) else ops.cast(labels, "int64")
-
-
-def _comparable(labels):
-    """Return labels with room for every class index, and the module, NumPy or `ops`, to compare them with."""
-    return (labels, np) if isinstance(labels, np.ndarray) else (_to_numbers(labels), ops)
-
-
-def _flat(x):
-    return x if len(x.shape) == 1 else ops.reshape(x, (-1,))
-
-
-def _smallest(rows):
-    """Return the smallest value of each row; there may be no row, on a replica without examples."""
-    return ops.min(rows, axis=-1, initial=float("inf"))
-
-
-def _expand_to(sample_weight, weights):
-    """Append axes to `sample_weight` until it broadcasts over `weights`."""
-    sample_weight = ops.convert_to_tensor(sample_weight)
-    while len(sample_weight.shape) > len(weights.shape):
-        sample_weight = ops.squeeze(sample_weight, axis=-1)
-    missing_axes = len(weights.shape) - len(sample_weight.shape)
-    return ops.reshape(sample_weight, (*ops.shape(sample_weight), *[1] * missing_axes))
 
 
 def _sparse_crossentropy(labels, logits):

@@ -186,3 +186,19 @@ def check_blueprint(inputs, tasks, encoder, head):
         raise ValueError(
             f"`encoder` must be a sequence of at least one function `(x, name) -> x`. Received: {encoder}"
         )
+
+
+def check_fields(task):
+    """Raise an error unless the fields of a task are of the right kind."""
+    for name in ("output_shape", "label_shape"):
+        sizes = getattr(task, name)
+        if not isinstance(sizes, (tuple, list)) or (name == "output_shape" and not sizes):
+            raise ValueError(f"`{name}` must be a tuple of sizes. Received: {name}={sizes!r}")
+        arguments.integers(name, [size for size in sizes if size is not None], most=arguments.ENTRIES)
+    for name in ("loss", "activation", "missing"):
+        arguments.function(name, getattr(task, name))
+    if not isinstance(task.metrics, (tuple, list)) or not all(map(callable, task.metrics)):
+        raise ValueError(f"`metrics` must be a tuple of functions. Received: metrics={task.metrics!r}")
+    if task.max_label is not None:
+        arguments.integer("max_label", task.max_label, 0)
+    arguments.text("label_name", task.label_name)

@@ -74,10 +74,10 @@ TABLE = [
     (balancers.COSMOS, {}, {"preferences": optional(OBJECT)}),
     (balancers.DTP, {}, {"gamma": NOT_NEGATIVE, "alpha": OPEN}),
     (balancers.DWA, {}, {"temperature": POSITIVE}),
-    (balancers.FAMO, {}, {"learning_rate": POSITIVE, "weight_decay": NOT_NEGATIVE}),
+    (balancers.FAMO, {}, {"learning_rate": POSITIVE, "weight_decay": NOT_NEGATIVE, "min_losses": {"none"}}),
     (balancers.PBI, {}, {"preferences": {"none"}, "theta": NOT_NEGATIVE, "reference": {"none"}}),
     (balancers.RLW, {}, {"seed": SEED}),
-    (balancers.STCH, {}, {"mu": POSITIVE, "reference": {"none"}, "preferences": {"none"}}),
+    (balancers.STCH, {}, {"mu": POSITIVE, **dict.fromkeys(("reference", "preferences", "nadir"), {"none"})}),
     (balancers.Static, {}, {"weights": OBJECT}),
     (aggregators.AlignedMTL, {}, {"scale_mode": OPTION, "preferences": {"none"}}),
     (aggregators.CAGrad, {}, {"c": NOT_NEGATIVE}),
@@ -87,7 +87,7 @@ TABLE = [
     (aggregators.DBMTL, {}, {"beta": FRACTION, "sigma": NOT_NEGATIVE}),
     (aggregators.DualProj, {}, {"preferences": {"none"}}),
     (aggregators.ExcessMTL, {}, {"learning_rate": NOT_NEGATIVE}),
-    (aggregators.FairGrad, {}, {"alpha": POSITIVE}),
+    (aggregators.FairGrad, {}, {"alpha": POSITIVE, "max_norm": optional(POSITIVE)}),
     (aggregators.GradDrop, {}, {"leak": FRACTION, "seed": SEED}),
     (aggregators.GradNorm, {}, {"alpha": NOT_NEGATIVE, "learning_rate": NOT_NEGATIVE}),
     (aggregators.GradVac, {}, {"beta": FRACTION, "seed": SEED}),
@@ -123,7 +123,7 @@ TABLE = [
         {},
         {**BLUEPRINT, "num_branches": {"none"}, "temperature": POSITIVE, "minimum_temperature": {"half"}},
     ),
-    (build(architectures.branching), {}, {"decay": NOT_NEGATIVE}),
+    (build(architectures.branching), {}, {"warm_up": FRACTION, "settling": FRACTION}),
     (
         build(architectures.cgc),
         {},
@@ -164,7 +164,13 @@ TABLE = [
     (
         layers.Branch,
         {"num_children": 2},
-        {"num_children": COUNT, "temperature": POSITIVE, "minimum": {"half"}, "decay": NOT_NEGATIVE},
+        {
+            "num_children": COUNT,
+            "temperature": POSITIVE,
+            "minimum": {"half"},
+            "warm_up": FRACTION,
+            "settling": FRACTION,
+        },
     ),
     (layers.Calibrator, {}, {"strength": NOT_NEGATIVE}),
     (layers.CrossStitch, {}, {"per_channel": FLAG, "diagonal": FINITE}),
@@ -183,7 +189,7 @@ TABLE = [
     (layers.NDDR, {}, {"diagonal": FINITE}),
     (layers.PositionEmbedding, {}, {"max_length": COUNT}),
     (layers.SelfAttention, {"num_heads": 2}, {"num_heads": COUNT, "dropout": FRACTION}),
-    (layers.Sluice, {}, {"num_subspaces": COUNT, "orthogonality": NOT_NEGATIVE, "diagonal": FINITE}),
+    (layers.Sluice, {}, {"num_subspaces": COUNT, "diagonal": FINITE}),
     (layers.SqueezeExcitation, {}, {"reduction": COUNT}),
     (layers.StageMixture, {}, {"last": FINITE}),
     (encoders.convnet, {"*filters": 4}, {"*filters": COUNT, "kernel_size": COUNT, "activation": ACTIVATION}),
@@ -208,6 +214,7 @@ TABLE = [
         {"data": ROWS, "*units": 4},
         {"*units": COUNT, "embedding_dim": COUNT, "activation": ACTIVATION, "dropout": FRACTION},
     ),
+    (encoders.tabular, {"data": ROWS, "*units": 4}, {"numbers": {"list"}}),
     (
         encoders.transformer,
         {"vocabulary_size": 8},
@@ -411,7 +418,7 @@ def test_the_command_line_names_the_argument(text, message):
 def test_numbers_of_numpy_are_numbers():
     assert aggregators.CAGrad(np.float32(0.5)).c == 0.5
     assert aggregators.Krum(np.int64(1), np.int8(2)).num_selected == 2
-    assert balancers.Static(np.array([1, 2])).task_weights == [1.0, 2.0]
+    assert balancers.Static(np.array([1, 2])).start == [1.0, 2.0]
     assert balancers.RLW(seed=np.int64(3)).random.state is not None
     model = build(architectures.dselect_k)(
         encoder=encoders.mlp(np.int64(4), dropout=np.float32(0.5)),

@@ -25,6 +25,9 @@ MEMBERS = [name for name in MODULES if name.split(".")[1] in FAMILIES]
 FLOORS = (  # what stands on a floor imports from floors below and from its own, where no circle may be
     {
         "task",
+        "items",
+        "auxiliary",
+        "metric_names",
         "arguments",
         "files",
         "validation",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtl_zoo.task import Task, auxiliary_tasks, is_missing
+from mtl_zoo.task import Task
 
 NAN = np.nan
 
@@ -352,11 +352,6 @@ def test_not_whole_counts_labels_between_classes(task, labels, expected, convert
     assert task.not_whole(convert(labels)) == expected
 
 
-def test_is_missing():
-    np.testing.assert_array_equal(is_missing([0, -1, 3]), [False, True, False])
-    np.testing.assert_array_equal(is_missing([0.0, -1.0, NAN]), [False, True, True])
-
-
 @every_kind
 def test_the_output_that_a_task_asks_for_fits_its_labels(kind):
     assert len(kind.task.output_shape) == len(kind.logits) - 1
@@ -393,22 +388,6 @@ def test_a_copy_with_another_name_keeps_the_key_of_the_labels():
     copy = dataclasses.replace(task, name="first_guess")
     assert (copy.name, copy.label_name) == ("first_guess", "click")
     assert dataclasses.replace(copy, label_name="").label_name == "first_guess"
-
-
-def test_auxiliary_tasks_are_those_of_the_initial_outputs():
-    names = [
-        "a", "b", "a_initial", "b_initial_2", "b_initial_1", "b_initial_x", "a_initialized", "c_initial",
-        "a_initial_1", "a_initial_1_initial",
-    ]  # fmt: skip
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, {name: keras.layers.Dense(1)(inputs) for name in names})
-    tasks = [Task.binary("a"), Task.regression("b"), Task.binary("a_initial_1")]
-    found = auxiliary_tasks(model, tasks)
-    assert [(task.name, task.label_name) for task in found] == [
-        ("a_initial", "a"), ("b_initial_2", "b"), ("b_initial_1", "b"), ("a_initial_1_initial", "a_initial_1")
-    ]  # fmt: skip
-    assert found[0] == dataclasses.replace(tasks[0], name="a_initial", metrics=())
-    assert found[1].loss is tasks[1].loss
 
 
 def test_tasks_are_frozen_and_adjusted_by_replace():

@@ -71,7 +71,7 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbe
     """
     embedding_dim = arguments.integer("embedding_dim", embedding_dim, 1, arguments.UNITS)
     dense = mlp(*units, activation=activation, dropout=dropout)
-    columns = _adapt(data, numbers)
+    columns = _adapt(data, arguments.texts("numbers", numbers))
     first = functools.partial(_stage, columns=columns, embedding_dim=embedding_dim)
     return [first, *dense]
 

@@ -1,0 +1,40 @@
+"""Labels and weights of single items, in whatever type and shape they come."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def is_missing(labels):
+    """Return where a class label, stored as an integer or a float, is absent: below 0 or NaN."""
+    return ops.logical_not(ops.convert_to_tensor(labels) >= 0)
+
+
+def to_numbers(labels):
+    """Convert labels to a tensor, booleans and narrow integers to int64, which holds every class index."""
+    labels = ops.convert_to_tensor(labels)
+    return labels if keras.backend.is_float_dtype(labels.dtype) else ops.cast(labels, "int64")
+
+
+def comparable(labels):
+    """Return labels with room for every class index, and the module, NumPy or `ops`, to compare them with."""
+    return (labels, np) if isinstance(labels, np.ndarray) else (to_numbers(labels), ops)
+
+
+def flat(x):
+    """Return a tensor with one axis."""
+    return x if len(x.shape) == 1 else ops.reshape(x, (-1,))
+
+
+def smallest(rows):
+    """Return the smallest value of each row; there may be no row, on a replica without examples."""
+    return ops.min(rows, axis=-1, initial=float("inf"))
+
+
+def expand_to(sample_weight, weights):
+    """Append axes to `sample_weight` until it broadcasts over `weights`."""
+    sample_weight = ops.convert_to_tensor(sample_weight)
+    while len(sample_weight.shape) > len(weights.shape):
+        sample_weight = ops.squeeze(sample_weight, axis=-1)
+    missing_axes = len(weights.shape) - len(sample_weight.shape)
+    return ops.reshape(sample_weight, (*ops.shape(sample_weight), *[1] * missing_axes))
