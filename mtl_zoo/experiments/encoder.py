@@ -25,17 +25,28 @@ def make_encoder(choice, inputs, read):
     Raises:
         ValueError: If the encoder does not take these inputs, or an argument is not right.
     """
-    is_table = isinstance(inputs, dict)
-    if is_table != (choice.target is encoders.tabular):
-        needs = "'tabular' for inputs that are" if is_table else "another for inputs that are no"
-        raise ValueError(f"The encoder must be {needs} columns. Received: '{choice.text}'")
-    if is_table:
+    if not _suits(choice.target, inputs):
+        found = "columns" if isinstance(inputs, dict) else f"{inputs.dtype} of the shape {inputs.shape}"
+        raise ValueError(
+            f"The encoder must suit the inputs of the dataset, {found}. Received: '{choice.text}'"
+        )
+    if choice.target is encoders.tabular:
         return choice.make(read())
     if choice.target is encoders.pretrained:
         shaped = choice.arguments | {"input_shape": tuple(inputs.shape[1:])}
         first, *rest = dataclasses.replace(choice, arguments=shaped).make()
         return [functools.partial(_on_bytes, stage=first), *rest]
     return choice.make()
+
+
+def _suits(encoder, inputs):
+    """Return whether an encoder takes inputs of such a kind; most ranks are checked by Keras' layers."""
+    if isinstance(inputs, dict) or encoder is encoders.tabular:
+        return isinstance(inputs, dict) and encoder is encoders.tabular
+    is_row = len(inputs.shape) == 2
+    if encoder is encoders.transformer:
+        return is_row and "int" in inputs.dtype  # an embedding would take 0.9 for token 0
+    return "float" in inputs.dtype and (is_row or encoder is not encoders.spectrogram)
 
 
 def _on_bytes(x, name, stage):

@@ -64,8 +64,11 @@ def test_pretrained_networks_get_the_shape_and_the_pixels_that_they_want():
 @pytest.mark.parametrize(
     ("text", "inputs", "message"),
     [
-        ("mlp:units=4", TABLE, "must be 'tabular' for inputs that are columns. Received: 'mlp:units=4'"),
-        ("tabular:units=4", keras.Input((4,)), "must be another for inputs that are no columns"),
+        ("mlp:units=4", TABLE, r"must suit the inputs of the dataset, columns\. Received: 'mlp:units=4'"),
+        ("tabular:units=4", keras.Input((4,)), r"must suit .*, float32 of the shape \(None, 4\)\. Received"),
+        ("transformer:vocabulary_size=9", keras.Input((4,)), "must suit the inputs"),
+        ("mlp:units=4", keras.Input((4,), dtype="string"), "must suit the inputs of the dataset, string"),
+        ("spectrogram:filters=4", keras.Input((8, 8, 1)), "must suit the inputs"),
         ("mlp:units=[4, 0]", keras.Input((4,)), "'mlp:units=.*: `units` must be an integer of at least 1"),
         ("mlp:units=four", keras.Input((4,)), "`units` must be an integer"),
         ("pretrained:name=MobileNet", keras.Input((4,)), r"`input_shape` must be \(height, width, 3\)"),
