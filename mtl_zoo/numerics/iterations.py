@@ -3,6 +3,7 @@
 from keras import ops
 
 GAP = 1e-13  # where the interior-point iteration stops
+ROUNDING = 1e-15  # what factoring a matrix of entries up to 1 may lose, times its size squared
 ROOT_TOLERANCE = 1e-8
 MAX_ITERATIONS = 40
 
@@ -17,14 +18,15 @@ def nonnegative_minimum(derivatives, start):
     Returns:
         Tensor `[..., T]`, within a duality gap of 1e-13.
     """
-    identity = ops.eye(start.shape[-1], dtype=start.dtype)
+    size = start.shape[-1]
+    identity, ridge = ops.eye(size, dtype=start.dtype), ROUNDING * size**2
 
     def unfinished(x, slack):
         return ops.any(ops.sum(x * slack, axis=-1) > GAP)
 
     def newton(x, slack):
         gradient, hessian = derivatives(x)
-        factor = ops.cholesky(hessian + identity * (slack / x + 1e-15)[..., None])
+        factor = ops.cholesky(hessian + identity * (slack / x + ridge)[..., None])
 
         def direction(target):
             half = ops.solve_triangular(factor, (target / x - gradient)[..., None], lower=True)
