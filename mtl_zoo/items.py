@@ -6,8 +6,13 @@ from keras import ops
 
 
 def is_missing(labels):
-    """Return where a class label, stored as an integer or a float, is absent: below 0 or NaN."""
-    return ops.logical_not(ops.convert_to_tensor(labels) >= 0)
+    """Return where a class label, stored as an integer or a float, is absent: below 0 or NaN.
+
+    Not `labels >= 0` denied, out of which TensorFlow's graphs make `labels < 0`, which NaN does not fulfil.
+    """
+    labels = ops.convert_to_tensor(labels)
+    is_float = keras.backend.is_float_dtype(labels.dtype)
+    return ops.logical_or(labels < 0, ops.isnan(labels)) if is_float else labels < 0
 
 
 def to_numbers(labels):

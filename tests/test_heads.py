@@ -145,7 +145,7 @@ def sentences():
 
 
 @pytest.mark.parametrize("make", [scene, sentences])
-@pytest.mark.parametrize("space", mz.trainer.SPACES)
+@pytest.mark.parametrize("space", mz.training.trainer.SPACES)
 def test_dense_and_token_tasks_train_save_and_export(make, space, tmp_path):
     inputs, tasks, encoder, x, labels = make()
     model = mz.architectures.hard_sharing(inputs, tasks, encoder)

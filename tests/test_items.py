@@ -1,15 +1,19 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from mtl_zoo.items import comparable, expand_to, is_missing, smallest, to_numbers
+from mtl_zoo.items import comparable, expand_to, smallest, to_numbers
+from mtl_zoo.items import is_missing as absent
 
 NAN = np.nan
 
 
-def test_is_missing():
-    np.testing.assert_array_equal(is_missing([0, -1, 3]), [False, True, False])
-    np.testing.assert_array_equal(is_missing([0.0, -1.0, NAN]), [False, True, True])
+@pytest.mark.parametrize("way", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_is_missing(way):
+    is_missing = way(absent)
+    np.testing.assert_array_equal(is_missing(tf.constant([0, -1, 3])), [False, True, False])
+    np.testing.assert_array_equal(is_missing(tf.constant([0.0, -1.0, NAN])), [False, True, True])
 
 
 def test_labels_have_room_for_every_class():

@@ -88,6 +88,7 @@ class MoCo(Aggregator):
         shares = _shares.shares(self.convex_weights, present)
         slope = ops.matmul(gramian, shares) + self.rho * shares
         shares = masked.softmax(shares - self._decayed(self.gamma, self.gamma_sigma) * slope, present)
+        shares = ops.where(ops.all(ops.isfinite(gramian)), shares, float("nan"))  # too long to square
         self.convex_weights.assign(_shares.divide(self.convex_weights, shares, present))
         self.task_weights.assign(shares)
         return shares

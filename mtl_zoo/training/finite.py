@@ -12,12 +12,15 @@ def not_finite(gradients):
     """
     found = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
     halves = [tf.cast(tf.nn.l2_loss(g), tf.float32) for g in found]
-    return tf.logical_not(tf.add_n(halves) < LARGEST_SQUARE / 2) if halves else tf.zeros((), tf.bool)
+    return bad_squares(2.0 * tf.add_n(halves)) if halves else tf.zeros((), tf.bool)
 
 
 def bad_squares(squares):
-    """Return which sums of squares tell that a number is not finite or too large."""
-    return ~(squares < LARGEST_SQUARE)
+    """Return which sums of squares tell that a number is not finite or too large.
+
+    Not `~(squares < LARGEST_SQUARE)`, of which TensorFlow's graphs make a `>=`, which NaN does not fulfil.
+    """
+    return ~tf.math.is_finite(squares) | (squares >= LARGEST_SQUARE)
 
 
 def bad_rows(rows):

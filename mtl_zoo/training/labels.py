@@ -178,5 +178,8 @@ def _not_weights(weights):
     dtype = tf.as_dtype(weights.dtype)
     if dtype.is_bool or dtype.is_unsigned:
         return 0
-    invalid = ~((weights >= 0) & (weights < float("inf"))) if dtype.is_floating else weights < 0
-    return np.sum(invalid) if isinstance(weights, np.ndarray) else tf.reduce_sum(tf.cast(invalid, tf.int32))
+    is_array = isinstance(weights, np.ndarray)
+    invalid = weights < 0
+    if dtype.is_floating:
+        invalid |= ~(np.isfinite if is_array else tf.math.is_finite)(weights)
+    return np.sum(invalid) if is_array else tf.reduce_sum(tf.cast(invalid, tf.int32))

@@ -63,7 +63,7 @@ class Logs:
         """Count an update that was undone, by the losses that were known all the same."""
         known = tf.math.is_finite(step.losses)
         self.losses.update_state(tf.where(known, step.losses, 0.0), tf.where(known, step.counts, 0.0))
-        self.skipped.update_state(~known, step.bad_rows(), 1.0 / distribution.num_replicas())
+        self.skipped.update_state(~known, step.suspects(), 1.0 / distribution.num_replicas())
 
     def add_batch(self, problem, labels, logits, sample_weight):
         """Measure a batch without an update."""

@@ -53,6 +53,11 @@ class Step:
             return finite.bad_squares(tf.square(self.seeds * self.losses))
         return finite.bad_rows(self.rows)
 
+    def suspects(self):
+        """Return which tasks are likely why the step is not used, `[T]`: else those of huge losses."""
+        rows = self.bad_rows()
+        return tf.where(tf.reduce_any(rows), rows, finite.bad_squares(tf.square(self.losses)))
+
     def faults(self):
         """Return boolean scalars, of which one is true if a loss or a gradient must not be used.
 

@@ -55,7 +55,7 @@ ENCODERS = {
 }
 COMBINATIONS = list(itertools.product(ARCHITECTURES, ENCODERS))
 PCGRAD = mz.aggregators.PCGrad
-SPACES = mz.trainer.SPACES
+SPACES = mz.training.trainer.SPACES
 
 
 def inputs_like(x):

@@ -279,7 +279,7 @@ def test_soft_sharing_pairs_the_weights_within_stages(weights):
 def test_representation_space_gives_the_gradients_of_shared_space(weights):
     encoder = two_stages(weights)
     trained = {}
-    for space in mz.trainer.SPACES:
+    for space in mz.training.trainer.SPACES:
         keras.utils.set_random_seed(0)
         model = mz.architectures.hard_sharing(keras.Input(SHAPE), TASKS, encoder)
         start = model.get_weights()
