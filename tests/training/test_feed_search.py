@@ -7,30 +7,31 @@ from mtl_zoo.training.feed_search import Probe, find
 from mtl_zoo.training.feeds import Feed
 
 
-@keras.saving.register_keras_serializable("tests")
-class Largest(keras.metrics.Metric):
-    """The largest label, in which weights play no part: right only without what is missing."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.largest = self.add_variable((), "zeros", name="largest")
+class PlainMean(keras.metrics.Mean):
+    """The mean label, in which weights play no part: right only without what is missing."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        self.largest.assign(keras.ops.maximum(self.largest, keras.ops.max(y_true)))
+        super().update_state(y_true)
 
-    def result(self):
-        return 1.0 * self.largest
+
+class Refusing(keras.metrics.Mean):
+    """Takes nothing."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        raise ValueError("not this")
 
 
 def test_the_first_form_that_is_right():
     task = mz.Task.regression("size")
     assert find(task, keras.metrics.MeanAbsoluteError, "error") == Feed(shaped=True)
-    assert find(task, Largest, "largest").weights == "none"
+    assert find(task, PlainMean, "plain").weights == "none"
 
 
 def test_a_metric_that_suits_no_form_is_refused():
-    with pytest.raises(ValueError, match="Metric 'iou' of task 'size' must"):
-        find(mz.Task.regression("size"), lambda: keras.metrics.MeanIoU(0), "iou")
+    with pytest.raises(
+        ValueError, match="Metric 'odd' of task 'size' must take labels .* which answers: not this"
+    ):
+        find(mz.Task.regression("size"), Refusing, "odd")
 
 
 def test_probes_differ_in_what_is_there_alone():

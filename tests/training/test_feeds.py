@@ -26,7 +26,7 @@ def test_weights_per_value_per_example_or_none():
     right = {"values": 2 / 3, "examples": 1 / 2, "none": 1 / 2}
     for weights, expected in right.items():
         metric = keras.metrics.BinaryAccuracy()
-        Feed(shaped=True, weights=weights).update(TAGS, metric, batch())
+        Feed(shaped=weights != "values", weights=weights).update(TAGS, metric, batch())
         np.testing.assert_allclose(metric.result(), expected, err_msg=weights)
 
 
