@@ -152,14 +152,11 @@ def _signatures(model, tasks, answer, image_bytes, example):
 
 def _functions(found, batch_sizes):
     """Return the functions of all signatures and batch sizes, by what a client calls."""
-    functions = {}
-    for signature in found:
-        for size in batch_sizes:
-            name = signature.name if size is None else f"{signature.name}_batch_{size}"
-            if name in functions:
-                raise ValueError(f"No task may have the name of another signature. Received: '{name}'")
-            functions[name] = signature.function(size)
-    return functions
+    return {
+        signature.name if size is None else f"{signature.name}_batch_{size}": signature.function(size)
+        for signature in found
+        for size in batch_sizes
+    }
 
 
 def _traced(functions, model, module):
