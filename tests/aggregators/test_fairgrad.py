@@ -56,5 +56,5 @@ def test_max_norm_must_be_positive(max_norm):
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("inf"), float("nan")])
 def test_alpha_must_be_positive(alpha):
-    with pytest.raises(ValueError, match="`alpha` must be (positive|a finite number)"):
+    with pytest.raises(ValueError, match=r"`alpha` must be (positive|a finite number)"):
         FairGrad(alpha)

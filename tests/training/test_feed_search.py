@@ -29,7 +29,7 @@ def test_the_first_form_that_is_right():
 
 def test_a_metric_that_suits_no_form_is_refused():
     with pytest.raises(
-        ValueError, match="Metric 'odd' of task 'size' must take labels .* which answers: not this"
+        ValueError, match=r"Metric 'odd' of task 'size' must take labels .* which answers: not this"
     ):
         find(mz.Task.regression("size"), Refusing, "odd")
 
