@@ -7,6 +7,9 @@ from keras import layers
 
 from mtl_zoo import encoders
 
+IMAGES = dict.fromkeys((encoders.convnet, encoders.resnet, encoders.unet, encoders.pretrained), 4)
+RANKS = {**IMAGES, encoders.spectrogram: 2}  # axes of the inputs, of those that take one number alone
+
 
 def make_encoder(choice, inputs, read):
     """Return the stages of an encoder.
@@ -40,13 +43,13 @@ def make_encoder(choice, inputs, read):
 
 
 def _suits(encoder, inputs):
-    """Return whether an encoder takes inputs of such a kind; most ranks are checked by Keras' layers."""
+    """Return whether an encoder takes inputs of such a kind."""
     if isinstance(inputs, dict) or encoder is encoders.tabular:
         return isinstance(inputs, dict) and encoder is encoders.tabular
-    is_row = len(inputs.shape) == 2
+    rank = len(inputs.shape)
     if encoder is encoders.transformer:
-        return is_row and "int" in inputs.dtype  # an embedding would take 0.9 for token 0
-    return "float" in inputs.dtype and (is_row or encoder is not encoders.spectrogram)
+        return rank == 2 and "int" in inputs.dtype  # an embedding would take 0.9 for token 0
+    return "float" in inputs.dtype and rank == RANKS.get(encoder, rank)
 
 
 def _on_bytes(x, name, stage):

@@ -246,7 +246,10 @@ def test_encoder_optimizer_and_schedule_are_those_of_the_flags(run_dir, monkeypa
     [
         ("--encoder=tabular:units=4", "must suit the inputs of the dataset, float32 of the shape (None, 4)"),
         ("--encoder=mlp:units=[0]", "'mlp:units=[0]': `units` must be an integer of at least 1"),
-        ("--encoder=convnet:filters=4", "convnet:filters=4"),
+        (
+            "--encoder=convnet:filters=4",
+            "must suit the inputs of the dataset, float32 of the shape (None, 4)",
+        ),
         ("--optimizer=adam:beta_1=hot", "'adam:beta_1=hot': `beta_1` must be a finite number"),
         ("--warmup_steps=9", "`warmup_steps` must be below the number of all steps, 9"),
     ],
