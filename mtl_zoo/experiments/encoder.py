@@ -7,7 +7,7 @@ from keras import layers
 
 from mtl_zoo import encoders
 
-IMAGES = dict.fromkeys((encoders.convnet, encoders.resnet, encoders.unet, encoders.pretrained), 4)
+IMAGES = dict.fromkeys((encoders.convnet, encoders.resnet, encoders.unet), 4)
 RANKS = {**IMAGES, encoders.spectrogram: 2}  # axes of the inputs, of those that take one number alone
 
 
