@@ -84,7 +84,7 @@ def test_maximum_is_over_the_present_tasks():
         ({"mu": float("nan")}, r"must be a finite number. Received: mu=nan"),
         ({"preferences": [1, -1]}, r"finite numbers of at least 0. Received: preferences=\[1, -1\]"),
         ({"preferences": [0, 0]}, r"must have a positive entry. Received: preferences=\[0, 0\]"),
-        ({"nadir": [1, 0]}, r"`nadir` must hold positive numbers. Received: nadir=\[1.0, 0.0\]"),
+        ({"nadir": [1, 0]}, r"`nadir` must hold finite numbers above 0. Received: nadir=\[1, 0\]"),
         (
             {"nadir": [1, 1], "preferences": [1, 1]},
             "`nadir` takes the place of `reference` and `preferences`",

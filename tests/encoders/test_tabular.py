@@ -199,9 +199,9 @@ def test_numbers_that_float32_cannot_tell_apart_are_warned_of(warnings, column, 
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        (["job"], r"`numbers` must name columns of numbers, among \['age', .*numbers=\['job'\]"),
-        (["floor"], r"`numbers` must name columns of numbers, among .*numbers=\['floor'\]"),
-        ("age", "`numbers` must name columns of numbers"),
+        (["job"], r"`numbers` must name columns of numbers, among \['age', .*numbers=\('job',\)"),
+        (["floor"], r"`numbers` must name columns of numbers, among .*numbers=\('floor',\)"),
+        ("age", "`numbers` must be a sequence of strings"),
     ],
 )
 def test_numbers_that_are_none(numbers, message):
