@@ -19,4 +19,5 @@ from mtl_zoo.auxiliary import auxiliary_tasks as auxiliary_tasks
 from mtl_zoo.introspection import branches as branches
 from mtl_zoo.task import Task as Task
 from mtl_zoo.training import gradients as gradients
+from mtl_zoo.training.compiled import tasks_of as tasks_of
 from mtl_zoo.training.trainer import Trainer as Trainer

@@ -1,5 +1,7 @@
 """What an output of a functional graph already went through."""
 
+import keras
+
 PROBABILITIES = {"hardsigmoid", "sigmoid", "softmax", "softmaxv2", "sparsesigmoid", "sparsemax"}
 
 # Layers and operations that leave probabilities what they are, by the names of their classes.
@@ -59,9 +61,33 @@ def source_of_probabilities(tensor):
     return None
 
 
+def activation_of(tensor):
+    """Return the softmax or sigmoid that is the last thing that happened to an output, or `None`.
+
+    Args:
+        tensor: As for `source_of_probabilities`; inner models are looked into.
+
+    Example:
+
+    >>> activation_of(keras.layers.Dense(3, activation="softmax")(keras.Input((8,)))).__name__
+    'softmax'
+    """
+    operation, _, index = tensor._keras_history
+    inner = getattr(operation, "outputs", None)
+    if inner:
+        return activation_of(inner[index])
+    if isinstance(operation, keras.layers.RNN) or getattr(operation, "axis", -1) != -1:
+        return None
+    names = {_name(operation), _name(getattr(operation, "activation", None))}
+    activations = keras.activations.softmax, keras.activations.sigmoid
+    return next((function for function in activations if function.__name__ in names), None)
+
+
 def _makes_probabilities(operation):
     """Return whether a layer's activation, or an operation itself, is a softmax or a sigmoid."""
     layer = getattr(operation, "layer", operation)  # of `TimeDistributed`
+    if isinstance(layer, keras.layers.RNN):  # whose activation is not its last operation
+        return False
     return bool(PROBABILITIES & {_name(layer), _name(getattr(layer, "activation", None))})
 
 

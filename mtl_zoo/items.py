@@ -1,5 +1,7 @@
 """Labels and weights of single items, in whatever type and shape they come."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -13,6 +15,11 @@ def is_missing(labels):
     labels = ops.convert_to_tensor(labels)
     is_float = keras.backend.is_float_dtype(labels.dtype)
     return ops.logical_or(labels < 0, ops.isnan(labels)) if is_float else labels < 0
+
+
+def is_missing_or(ignored, labels):
+    """Return where a class label is absent or one that does not count."""
+    return ops.logical_or(is_missing(labels), ops.equal(labels, ignored))
 
 
 def to_numbers(labels):
@@ -43,3 +50,37 @@ def expand_to(sample_weight, weights):
         sample_weight = ops.squeeze(sample_weight, axis=-1)
     missing_axes = len(weights.shape) - len(sample_weight.shape)
     return ops.reshape(sample_weight, (*ops.shape(sample_weight), *[1] * missing_axes))
+
+
+def mask_of(outputs):
+    """Return the mask that Keras keeps with an output: false where it is padding; `None` if there is none."""
+    return getattr(outputs, "_keras_mask", None)
+
+
+def hidden(task, labels, mask):
+    """Return the labels of a task, missing where a mask says that the model answers padding.
+
+    Args:
+        task: `Task`.
+        labels: As for `Task.compute_loss`.
+        mask: As `mask_of` returns it, with as many leading axes of the labels as it has.
+
+    Raises:
+        ValueError: If the task has a loss of whole examples, of which no part can be left out.
+
+    Example:
+
+    >>> from mtl_zoo import Task
+    >>> hidden(Task.tagging("tag", 5), [[3, 4]], ops.convert_to_tensor([[True, False]])).numpy()
+    array([[ 3, -1]])
+    """
+    if mask is None:
+        return labels
+    if task.per != "item":
+        raise ValueError(
+            f"The loss of task '{task.name}' takes whole examples, so its output must have no mask of Keras. "
+            "Received: one of `mask_zero` or a `Masking` layer, which a layer with `supports_masking` ends"
+        )
+    labels = to_numbers(labels)
+    absent = math.nan if keras.backend.is_float_dtype(labels.dtype) else -1
+    return ops.where(expand_to(mask, labels), labels, ops.cast(absent, labels.dtype))

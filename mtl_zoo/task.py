@@ -1,15 +1,14 @@
 """What a model is asked to do: the one description that dataset, model, trainer and exporter share."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import keras
 from keras import ops
 
-from mtl_zoo import arguments
-from mtl_zoo.items import comparable, expand_to, flat, is_missing, smallest, to_numbers
-from mtl_zoo.metric_names import named_metrics
+from mtl_zoo import arguments, kinds
+from mtl_zoo.items import comparable, expand_to, flat, hidden, is_missing, mask_of, smallest, to_numbers
+from mtl_zoo.metric_names import maker, named_metrics
 from mtl_zoo.validation import check_fields, check_name
 
 
@@ -22,7 +21,9 @@ class Task:
     a vector): class labels below 0 and NaN never reach the loss or a metric, and the loss is the mean over
     the labelled items.
 
-    Prefer a constructor such as `Task.classification`; adjust one with `dataclasses.replace`.
+    Prefer a constructor such as `Task.classification`, which takes another `loss` and other `metrics` as
+    `keras.Model.compile` does: names, instances or functions. A loss of predictions gets predictions, unless
+    it or `from_logits` says that it takes logits. `dataclasses.replace` changes any field of an instance.
 
     Args:
         name: Name of the task: the model's output, the labels' key, and the prefix in the logs. English
@@ -32,10 +33,11 @@ class Task:
             class indices.
         item_size: Length of the last axis of one item's output. An item is what has one loss: class logits
             of an example, pixel or token; a single value of a regression; all channels of a pixel.
-        loss: Function `(labels, logits) -> losses` on a batch of items, without reduction.
+        loss: Function `(labels, logits) -> losses` on a batch of items, without reduction; or the name or an
+            instance of a `keras.losses.Loss`, whose own reduction does not matter.
         activation: Function that turns logits into predictions.
-        metrics: Functions without arguments that each return a fresh `keras.metrics.Metric`, so that two
-            trainers never share state. A metric gets what it gets in plain Keras: arrays in the task's shape,
+        metrics: Names or instances of `keras.metrics.Metric`, or functions without arguments that each return
+            a fresh one; every trainer has copies of its own. A metric gets what it gets in plain Keras: arrays in the task's shape,
             of class indices or one-hot labels, whichever it takes, and weights 0 where a label is missing
             (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes `auc_1`.
         max_label: Largest valid label, which all are whole numbers then, or `None` where any finite number is
@@ -44,6 +46,16 @@ class Task:
             regression may be negative.
         label_name: Key of the task's labels. Defaults to the name. A copy with another name keeps it, so that
             several outputs can learn from one label.
+        output: Which of the model's outputs is the task's: its key in a dict, its place in a list, or the
+            name of the layer that makes it. Defaults to the task's name; a model with one output needs none.
+        per: What `loss` gives a number for: an `"item"`; a whole `"example"`, which is missing if any part of
+            its label is; or the `"batch"`, whose labels must all be there.
+        reduction: What the sum of the weighted losses is divided by, in Keras' words:
+            `"mean_with_sample_weight"` by the sum of the weights, so that only their ratios matter;
+            `"sum_over_batch_size"` by the number of labelled items; `"sum"` by nothing.
+        unweighted: Names of metrics that sample weights do not touch.
+        metrics_take_logits: Whether metrics get what the model answers, as in plain Keras, although that are
+            logits. Defaults to `False`: they get predictions.
 
     Example:
 
@@ -63,10 +75,21 @@ class Task:
     max_label: int | None = None
     missing: Callable = dataclasses.field(default=ops.isnan, repr=False)
     label_name: str = dataclasses.field(default="", repr=False)
+    output: str | int | None = dataclasses.field(default=None, repr=False)
+    per: str = dataclasses.field(default="item", repr=False)
+    reduction: str = dataclasses.field(default="mean_with_sample_weight", repr=False)
+    unweighted: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    metrics_take_logits: bool = dataclasses.field(default=False, repr=False)
 
     def __post_init__(self):
         check_name(self.name)
         object.__setattr__(self, "label_name", self.label_name or self.name)
+        if isinstance(self.loss, (str, keras.losses.Loss)):
+            for field, value in kinds.of_loss(self.loss, vars(self)).items():
+                object.__setattr__(self, field, value)
+        if isinstance(self.metrics, (tuple, list)):
+            metrics = tuple(maker(metric, self._accuracy) for metric in self.metrics)
+            object.__setattr__(self, "metrics", metrics)
         if arguments.integer("item_size", self.item_size, most=arguments.ENTRIES) < 1:
             shape = self.output_shape
             raise ValueError(
@@ -75,57 +98,59 @@ class Task:
         check_fields(self)
 
     @classmethod
-    def classification(cls, name, num_classes):
+    def classification(cls, name, num_classes, *, loss=None, metrics=None, from_logits=None):
         """One class of `num_classes` per example; labels `[batch]`, logits `[batch, num_classes]`."""
-        accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
         num_classes = arguments.integer("num_classes", num_classes, most=arguments.ENTRIES)
-        return _index_task(cls, name, (), num_classes, (accuracy,))
+        return _make(cls, name, kinds.classification(num_classes), loss, metrics, from_logits)
 
     @classmethod
-    def binary(cls, name):
+    def binary(cls, name, *, loss=None, metrics=None, from_logits=None):
         """Yes or no; labels `[batch]` or `[batch, 1]` of 0 and 1, logits `[batch, 1]`."""
-        return _sigmoid_task(cls, name, 1)
+        return _make(cls, name, kinds.sigmoid(1), loss, metrics, from_logits)
 
     @classmethod
-    def multilabel(cls, name, n):
+    def multilabel(cls, name, n, *, loss=None, metrics=None, from_logits=None):
         """`n` independent yes-or-no labels; labels and logits `[batch, n]`; each may be missing alone."""
-        return _sigmoid_task(cls, name, arguments.integer("n", n, 1, most=arguments.ENTRIES))
+        n = arguments.integer("n", n, 1, most=arguments.ENTRIES)
+        return _make(cls, name, kinds.sigmoid(n), loss, metrics, from_logits)
 
     @classmethod
-    def regression(cls, name, units=1):
+    def regression(cls, name, units=1, *, loss=None, metrics=None, from_logits=None):
         """`units` numbers by squared error; labels and outputs `[batch, units]` (`[batch]` for one unit)."""
         units = arguments.integer("units", units, 1, most=arguments.ENTRIES)
-        return _value_task(cls, name, (units,), item_size=1)
+        return _make(cls, name, kinds.regression(units), loss, metrics, from_logits)
 
     @classmethod
-    def segmentation(cls, name, num_classes, size=None):
+    def segmentation(cls, name, num_classes, size=None, *, loss=None, metrics=None, from_logits=None):
         """One class per pixel; labels `[batch, height, width]`, logits with `num_classes` channels.
 
         The default head interpolates to `size`, a pair of height and width, if there is one.
         """
         num_classes = arguments.integer("num_classes", num_classes, most=arguments.ENTRIES)
-        accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
-        mean_iou = functools.partial(
-            keras.metrics.MeanIoU, num_classes, sparse_y_pred=False, dtype="float32", name="mean_iou"
-        )  # an integer type, its default, would cut fractional weights to integers
-        return _index_task(cls, name, _grid(size), num_classes, (accuracy, mean_iou))
+        return _make(cls, name, kinds.segmentation(num_classes, size), loss, metrics, from_logits)
 
     @classmethod
-    def dense_regression(cls, name, channels, size=None):
+    def dense_regression(cls, name, channels, size=None, *, loss=None, metrics=None, from_logits=None):
         """`channels` numbers per pixel by squared error, on maps `[batch, height, width, channels]`.
 
         A pixel is missing where any of its channels is NaN. The default head interpolates to `size`, a pair
         of height and width, if there is one.
         """
         channels = arguments.integer("channels", channels, most=arguments.ENTRIES)
-        return _value_task(cls, name, (*_grid(size), channels), item_size=channels)
+        return _make(cls, name, kinds.dense_regression(channels, size), loss, metrics, from_logits)
 
     @classmethod
-    def tagging(cls, name, num_tags):
+    def tagging(cls, name, num_tags, *, loss=None, metrics=None, from_logits=None):
         """One tag per token; labels `[batch, length]`, negative for padding, `num_tags` logits each."""
-        accuracy = functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
         num_tags = arguments.integer("num_tags", num_tags, most=arguments.ENTRIES)
-        return _index_task(cls, name, (None,), num_tags, (accuracy,))
+        return _make(cls, name, kinds.tagging(num_tags), loss, metrics, from_logits)
+
+    @property
+    def _accuracy(self):
+        """The metric that `"accuracy"` means, as Keras chooses it by the shapes; `None` for numbers."""
+        if self.labels_are_indices:
+            return keras.metrics.SparseCategoricalAccuracy
+        return keras.metrics.BinaryAccuracy if self.max_label == 1 else None
 
     def make_metrics(self):
         """Return fresh metrics, each with a name of its own: `auc`, `auc_1`."""
@@ -148,15 +173,44 @@ class Task:
         Returns:
             Scalar float32 tensor.
         """
-        return self.mean_loss(*self.items(labels, logits, sample_weight))
-
-    def mean_loss(self, labels, logits, item_weights):
-        """Return the weighted mean loss of items, as `items` returns them; 0 where all weights are 0."""
-        return ops.divide_no_nan(self.sum_loss(labels, logits, item_weights), ops.sum(item_weights))
+        items = self.items(labels, logits, sample_weight)
+        counts = self.item_counts(hidden(self, labels, mask_of(logits)), sample_weight)
+        return ops.divide_no_nan(self.sum_loss(*items), self.divisor(ops.sum(counts)))
 
     def sum_loss(self, labels, logits, item_weights):
-        """Return the weighted sum of the losses of items, as `items` returns them."""
-        return ops.sum(item_weights * ops.where(item_weights > 0, self.loss(labels, logits), 0.0))
+        """Return the weighted sum of the losses of items, as `items` returns them.
+
+        Raises:
+            ValueError: If the loss does not give one number per item.
+        """
+        losses = self._losses(labels, logits, item_weights)
+        return ops.sum(item_weights * ops.where(item_weights > 0, losses, 0.0))
+
+    def divisor(self, counts):
+        """Return what the sum of the losses is divided by, out of the sum of `item_counts`, of any shape."""
+        return ops.cast(counts > 0, "float32") if self.reduction == "sum" else counts
+
+    def extent(self, labels, count):
+        """Return how much a batch counts in the mean over several: its divisor, or as in Keras its examples.
+
+        Args:
+            labels: As for `compute_loss`, what the model masks among them.
+            count: Sum of `item_counts`.
+        """
+        if self.reduction == "mean_with_sample_weight":
+            return count
+        there = self.item_weights(labels)
+        return ops.mean(there) * ops.cast(ops.shape(labels)[0], "float32")
+
+    def item_counts(self, labels, sample_weight=None):
+        """Return what items count in the divisor of the loss, float32 `[items]`: weights, or 1 if labelled.
+
+        Args:
+            labels: As for `compute_loss`.
+            sample_weight: As for `compute_loss`.
+        """
+        weighted = self.reduction == "mean_with_sample_weight"
+        return self.item_weights(labels, sample_weight if weighted else None)
 
     def item_weights(self, labels, sample_weight=None):
         """Return the weights of the items as `items` does, float32 `[items]`, from the labels alone.
@@ -165,11 +219,12 @@ class Task:
             labels: As for `compute_loss`.
             sample_weight: As for `compute_loss`.
         """
-        weights = self._weights(self.missing(self._values(labels)), sample_weight)
-        return flat(weights) if self.labels_are_indices else smallest(self._rows(weights))
+        return self._weights_of_items(self.missing(self._values(labels)), sample_weight)
 
     def items(self, labels, logits, sample_weight=None):
         """Flatten labels and logits to items and weight them, 0 where the label is missing.
+
+        What the model masks (`mask_zero` of an embedding, for instance) counts as missing.
 
         Args:
             labels: As for `compute_loss`.
@@ -178,8 +233,10 @@ class Task:
 
         Returns:
             Tuple `(labels, logits, weights)`: `[items]` or `[items, item_size]` with zeros for missing
-            labels; `[items, item_size]`, float32; `[items]`, float32.
+            labels; `[items, item_size]`, float32; `[items]`, float32. With a loss of whole examples, labels
+            and logits stay as they are.
         """
+        labels = hidden(self, labels, mask_of(logits))
         logits = ops.cast(logits, "float32")
         labels = self._values(labels)
         rank = len(self.label_shape) + 1
@@ -187,17 +244,33 @@ class Task:
             labels = ops.reshape(labels, ops.shape(logits)[:rank])
         missing = self.missing(labels)
         labels = ops.where(missing, ops.zeros_like(labels), labels)
-        weights = self._weights(missing, sample_weight)
-        logits = self._rows(logits)
-        if self.labels_are_indices:
-            return flat(labels), logits, flat(weights)
-        return self._rows(labels), logits, smallest(self._rows(weights))
+        weights = self._weights_of_items(missing, sample_weight)
+        if self.per != "item":
+            return labels, logits, weights
+        return flat(labels) if self.labels_are_indices else self._rows(labels), self._rows(logits), weights
 
-    def _weights(self, missing, sample_weight):
+    def _losses(self, labels, logits, item_weights):
+        """Return one loss per item."""
+        losses = self.loss(labels, logits)
+        if self.per == "example":
+            return ops.mean(losses, axis=tuple(range(1, len(losses.shape))))
+        if self.per == "batch":
+            return losses + ops.zeros_like(item_weights)
+        if tuple(losses.shape[1:]) not in ((), (1,)) or not len(losses.shape):
+            raise ValueError(
+                f"The loss of task '{self.name}' must return one number per item, without reduction: "
+                "`loss=` of a constructor, as in `Task.regression('price', loss=...)`, takes any loss. "
+                f"Received: shape {tuple(losses.shape)} for labels of shape {tuple(labels.shape)}"
+            )
+        return flat(losses)
+
+    def _weights_of_items(self, missing, sample_weight):
         weights = ops.cast(ops.logical_not(missing), "float32")
-        if sample_weight is None:
-            return weights
-        return weights * expand_to(ops.cast(sample_weight, "float32"), weights)
+        if sample_weight is not None:
+            weights = weights * expand_to(ops.cast(sample_weight, "float32"), weights)
+        if self.per != "item":
+            return smallest(ops.reshape(weights, (ops.shape(weights)[0], -1)))
+        return flat(weights) if self.labels_are_indices else smallest(self._rows(weights))
 
     def _rows(self, x):
         """Flatten `[batch, ..., channels]` to `[items, item_size]`."""
@@ -243,60 +316,5 @@ class Task:
         return np_or_ops.sum(labels > np_or_ops.floor(labels))
 
 
-def _grid(size):
-    """Return the shape of a map's positions."""
-    return (None, None) if size is None else arguments.size("size", size)
-
-
-def _sparse_crossentropy(labels, logits):
-    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-
-
-def _binary_crossentropy(labels, logits):
-    return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True), axis=-1)
-
-
-def _index_task(cls, name, grid, num_classes, metrics):
-    return cls(
-        name=name,
-        output_shape=(*grid, num_classes),
-        label_shape=grid,
-        item_size=num_classes,
-        loss=_sparse_crossentropy,
-        activation=keras.activations.softmax,
-        metrics=metrics,
-        max_label=num_classes - 1,
-        missing=is_missing,
-    )
-
-
-def _sigmoid_task(cls, name, n):
-    return cls(
-        name=name,
-        output_shape=(n,),
-        label_shape=(n,),
-        item_size=1,
-        loss=_binary_crossentropy,
-        activation=keras.activations.sigmoid,
-        metrics=(
-            functools.partial(keras.metrics.BinaryAccuracy, name="accuracy"),
-            functools.partial(keras.metrics.AUC, name="auc"),
-        ),
-        max_label=1,
-        missing=is_missing,
-    )
-
-
-def _value_task(cls, name, shape, item_size):
-    return cls(
-        name=name,
-        output_shape=shape,
-        label_shape=shape,
-        item_size=item_size,
-        loss=keras.losses.mean_squared_error,
-        activation=keras.activations.linear,
-        metrics=(
-            functools.partial(keras.metrics.MeanAbsoluteError, name="mean_absolute_error"),
-            functools.partial(keras.metrics.RootMeanSquaredError, name="root_mean_squared_error"),
-        ),
-    )
+def _make(cls, name, fields, loss, metrics, from_logits):
+    return cls(name=name, **kinds.adjusted(fields, loss, metrics, from_logits))

@@ -7,6 +7,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo._activations import source_of_probabilities
+from mtl_zoo.outputs import by_task, check_shape, graph_of
 
 # Names of signatures of an export, of layers that tasks share in architectures, and in the logs.
 RESERVED_NAMES = ("example", "features", "image_bytes", "loss", "serving_default", "shared", "val")
@@ -68,39 +69,42 @@ def check_log_keys(keys):
         )
 
 
-def check_tasks(model, tasks):
-    """Raise an error unless every task describes an output of `model`.
+def check_tasks(model, tasks, graph=False):
+    """Return a model that answers `{task name: logits}`, if every task describes an output of `model`.
 
     Outputs that no task names are fine; they are ignored.
 
     Args:
-        model: Functional `keras.Model` with a dict of outputs, keyed by task name.
+        model: `keras.Model` with one output per task.
         tasks: Sequence of `mtl_zoo.Task`.
+        graph: Whether the model must be a functional one. Defaults to `False`.
+
+    Returns:
+        What `outputs.by_task` returns: `model` itself, or a model of the same layers.
 
     Raises:
-        ValueError: If the model has no dict of outputs, there are no tasks, two tasks share a name, a task
-            has no output or one of another shape, or the output of a task with logits already went through
-            softmax or sigmoid.
+        ValueError: If the model is not built, there are no tasks, two tasks share a name, a task has no
+            output or one of another shape, or the output of a task with logits went through softmax or
+            sigmoid and more.
 
     Example:
     >>> from mtl_zoo import Task
     >>> inputs = keras.Input((8,))
-    >>> model = keras.Model(inputs, {"sex": keras.layers.Dense(1)(inputs)})
-    >>> check_tasks(model, [Task.binary("sex")])
-    >>> check_tasks(model, [Task.regression("age")])
+    >>> model = keras.Model(inputs, {"sex": keras.layers.Dense(1)(inputs), "age": inputs})
+    >>> check_tasks(model, [Task.binary("sex")]) is model
+    True
+    >>> check_tasks(model, [Task.regression("income")])
     Traceback (most recent call last):
-    ValueError: Every task must name an output of `model`. Received tasks ['age'], ...
+    ValueError: Every task must name an output of `model`. Received tasks ['income'], ...
     """
-    _check_outputs(model)
-    names = check_names(tasks)
-    if not set(names) <= set(model.output):
-        raise ValueError(
-            f"Every task must name an output of `model`. Received tasks {names}, "
-            f"but the outputs are {list(model.output)}."
-        )
-    for task in tasks:
-        _check_shape(task, model.output[task.name].shape)
-        _check_logits(task, model.output[task.name])
+    _check_model(model, graph)
+    check_names(tasks)
+    found = by_task(model, tasks)
+    if isinstance(found, keras.Function):
+        for task in tasks:
+            check_shape(task, found.output[task.name].shape)
+            _check_logits(task, found.output[task.name])
+    return found
 
 
 def check_names(tasks):
@@ -125,25 +129,18 @@ def check_names(tasks):
     return names
 
 
-def _check_outputs(model):
-    is_functional = isinstance(model, keras.Model) and isinstance(model, keras.Function)
-    if not is_functional:
-        raise ValueError(f"`model` must be a functional `keras.Model`. Received: {type(model).__name__}")
-    if not isinstance(model.output, dict):
+def _check_model(model, graph):
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a `keras.Model`. Received: {type(model).__name__}")
+    if not model.built:
         raise ValueError(
-            "`model` must have a dict of outputs, keyed by task name. "
-            f"Received outputs of type {type(model.output).__name__}: {model.output_names}"
+            "`model` must be built: call it once on a batch of inputs, `model(x)`. Received: "
+            f"'{model.name}', whose weights are not there yet"
         )
-    nested = [name for name, output in model.output.items() if not isinstance(output, keras.KerasTensor)]
-    if nested:
-        raise ValueError(f"Every output of `model` must be one tensor. Received structures for {nested}.")
-
-
-def _check_shape(task, shape):
-    expected = (None, *task.output_shape)
-    if len(shape) != len(expected) or not all(map(_is_same_size, shape, expected)):
+    if graph and graph_of(model) is None:
         raise ValueError(
-            f"The output of task '{task.name}' must have shape {expected}. Received: shape={tuple(shape)}"
+            "`model` must be a functional `keras.Model`, whose layers and outputs can be told apart. Received: "
+            f"{type(model).__name__}, which has a `call` of its own"
         )
 
 
@@ -153,14 +150,11 @@ def _check_logits(task, output):
     source = source_of_probabilities(output)
     if source:
         raise ValueError(
-            f"The output of task '{task.name}' must be logits: remove the activation of layer '{source}', or "
-            "give the task `activation=keras.activations.linear` and a loss of probabilities by "
-            f"`dataclasses.replace`. Received: probabilities, made by '{source}'"
+            f"The output of task '{task.name}' must be logits, or what `{task.activation.__name__}` makes of "
+            f"them and nothing more: move layer '{source}' to the end, or give the task "
+            "`activation=keras.activations.linear` and a loss of probabilities by `dataclasses.replace`. "
+            f"Received: probabilities, made by '{source}'"
         )
-
-
-def _is_same_size(size, expected):
-    return size is None or expected is None or size == expected
 
 
 def check_blueprint(inputs, tasks, encoder, head):

@@ -25,10 +25,13 @@ class Balancer(keras.layers.Layer):
         min_losses: What losses must not be below for the method to make sense, one number or a list of one
             per task; 0 for those that take logarithms or ratios of losses. `fit` warns, by name, of a task
             whose mean loss in an epoch is below. Defaults to `None`: any loss will do.
+        constant_weights: Tensor `[T]` of the weights of the losses, if they do not change by themselves; then
+            the logs have a `weighted_loss`. Defaults to `None`.
     """
 
     second_look = False
     min_losses = None
+    constant_weights = None
 
     def __init__(self, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)

@@ -42,5 +42,10 @@ class Static(Balancer):
             trainable=False,
         )
 
+    @property
+    def constant_weights(self):
+        """The weights of the losses, `[T]`."""
+        return self.task_weights.value
+
     def combine(self, losses, present):
         return ops.sum(present * self.task_weights * losses)

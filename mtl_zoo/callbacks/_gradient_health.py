@@ -148,9 +148,13 @@ def _walk(model, prefix=""):
 
 def _losses(trainer, x, labels, sample_weight):
     """Return the tasks' losses in inference mode; leaves random generators in the model as they are."""
-    with restored(trainer.model.non_trainable_variables):
-        items = trainer.items(labels, trainer.model(x, training=False), sample_weight)
-    return [task.mean_loss(*item) for task, item in zip(trainer.tasks, items, strict=True)]
+    problem = trainer.problem
+    with restored(problem.model.non_trainable_variables):
+        logits = problem.model(x, training=False)
+    return [
+        task.compute_loss(labels[task.label_name], logits[task.name], problem.weight_of(task, sample_weight))
+        for task in trainer.tasks
+    ]
 
 
 def _products(column):

@@ -62,7 +62,7 @@ def litert(model, tasks, path, precision="float32", representative=None, informa
     Reference:
         [Jacob et al., 2018](https://arxiv.org/abs/1712.05877)
     """
-    check_tasks(model, tasks)
+    model = check_tasks(model, tasks, graph=True)
     _check_precision(precision, representative)
     check_path(path, ".tflite")
     information = arguments.mapping("information", information)

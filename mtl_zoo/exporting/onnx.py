@@ -41,7 +41,7 @@ def onnx(model, tasks, path, information=None):
     ```
     """
     check_installed("tf2onnx", "Export to ONNX needs")
-    check_tasks(model, tasks)
+    model = check_tasks(model, tasks, graph=True)
     _check_names(model, tasks)
     check_path(path, ".onnx")
     arguments.mapping("information", information)

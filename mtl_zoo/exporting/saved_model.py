@@ -90,7 +90,7 @@ def saved_model(
         arguments.mapping("warmup", warmup)
     example = arguments.flag("example", example)
     bfloat16 = arguments.flag("bfloat16", bfloat16)
-    check_tasks(model, tasks)
+    model = check_tasks(model, tasks, graph=True)
     classes.check_class_names(tasks, class_names)
     _check_device(device, batch_sizes, encoded=image_bytes or example, named=any(class_names.values()))
     check_absent(path)

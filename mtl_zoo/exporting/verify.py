@@ -82,7 +82,7 @@ def verify(artefact, model, tasks, batches):
         ValueError: If its files are not those that were written, it does not answer, or answers in another
             shape.
     """
-    check_tasks(model, tasks)
+    model = check_tasks(model, tasks, graph=True)
     artefact = pathlib.Path(arguments.path("artefact", artefact)).absolute()
     check_files(artefact)
     with tempfile.TemporaryDirectory() as folder:

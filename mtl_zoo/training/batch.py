@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from mtl_zoo.training import distribution
+from mtl_zoo.training import distribution, masks
 from mtl_zoo.training.parts import deal, first_numbers
 
 
@@ -15,24 +15,32 @@ class Batch:
 
     Args:
         portions: List of `(inputs, labels, sample weights)` of this replica.
+        masks: List of the `Masks` of the portions.
         first_numbers: List of what `parts.deal` needs to know, for every portion: a tensor `[T]`, or `None`
             where the aggregator wants one part.
         size: Number of examples in the whole batch: in all portions, on all replicas.
         part_counts: Number (or weight) of each task's labelled items in the parts of the whole batch that the
             aggregator wants, `[parts, T]`.
         counts: The same in the whole batch, `[T]`.
+        part_divisors: What the sums of the losses of these parts are divided by, `[parts, T]`.
+        divisors: The same of the whole batch, `[T]`.
+        extents: How much the batch counts in the means of the logs, `[T]`.
     """
 
     portions: list
+    masks: list
     first_numbers: list
     size: tf.Tensor
     part_counts: tf.Tensor
     counts: tf.Tensor
+    part_divisors: tf.Tensor
+    divisors: tf.Tensor
+    extents: tf.Tensor
 
     def derivatives(self, seeds):
         """Return the derivatives by the sums of the losses, one list per part, out of those by the losses."""
-        derivatives = tf.math.divide_no_nan(seeds, self.part_counts)
-        return [tf.unstack(part) for part in tf.unstack(derivatives, self.part_counts.shape[0])]
+        derivatives = tf.math.divide_no_nan(seeds, self.part_divisors)
+        return [tf.unstack(part) for part in tf.unstack(derivatives, self.part_divisors.shape[0])]
 
     def shares(self):
         """Return what share of a task's labelled items each part has, `[parts, T]`."""
@@ -47,13 +55,20 @@ def count(problem, portions):
         portions: As `portions` returns them.
     """
     size = tf.add_n([num_examples(labels) for _, labels, _ in portions])
-    weights = [problem.item_weights(*rest) for _, *rest in portions]
-    first = [None] * len(weights)
+    hiding = [masks.of_batch(problem, x) for x, *_ in portions]
+    items = [problem.item_counts(*rest, mask) for (_, *rest), mask in zip(portions, hiding, strict=True)]
+    first = [None] * len(items)
     if problem.num_parts > 1:
-        first = tf.unstack(first_numbers(weights), len(weights))
-    counts = [_counts(dealt(*pair, problem.num_parts)) for pair in zip(weights, first, strict=True)]
-    size, part_counts = distribution.all_reduce([size, tf.add_n(counts)])
-    return Batch(portions, first, size, part_counts, tf.reduce_sum(part_counts, axis=0))
+        first = tf.unstack(first_numbers(items), len(items))
+    counts = [_counts(dealt(*pair, problem.num_parts)) for pair in zip(items, first, strict=True)]
+    extents = [
+        problem.extents(labels, tf.reduce_sum(found, axis=0))
+        for (_, labels, _), found in zip(portions, counts, strict=True)
+    ]
+    size, part_counts, extents = distribution.all_reduce([size, tf.add_n(counts), tf.add_n(extents)])
+    counts = tf.reduce_sum(part_counts, axis=0)
+    divisors = map(problem.divisors, (part_counts, counts))
+    return Batch(portions, hiding, first, size, part_counts, counts, *divisors, extents)
 
 
 def dealt(weights, numbers, num_parts):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from mtl_zoo import outputs
 from mtl_zoo.training import inputs, labels
 
 FOUND = "faults in data: "
@@ -41,7 +42,9 @@ class Border:
 
     def __init__(self, tasks, model=None):
         self.tasks = tuple(tasks)
-        self.slots = None if model is None else inputs.slots(model)
+        graph = None if model is None else outputs.graph_of(model)
+        self.slots = None if graph is None else inputs.slots(graph)
+        self.order = [] if graph is None else outputs.label_names(graph, self.tasks)
         self._left_out = set()
         self._ragged = []
 
@@ -85,7 +88,7 @@ class Border:
             ValueError: As `admit`.
         """
         with _as_invalid_data():
-            batch = keras.tree.map_structure(_without_frame, (x, y, sample_weight))
+            batch = keras.tree.map_structure(_without_frame, (x, _columns(y), sample_weight))
             x, y, sample_weight = self._chosen(*batch)
             x = keras.tree.map_structure(_without_text, x)
             _check_sizes((x, y, sample_weight))
@@ -126,15 +129,24 @@ class Border:
 
     def _chosen(self, x, y, sample_weight):
         """Return what is of use in a batch of arrays, tensors or specs, if all but the values is right."""
-        x = self.admit_inputs(x)
+        x, y, sample_weight = self.admit_inputs(x), self._by_name(y), self._by_name(sample_weight)
         for slot, value in self._placed(x):
             labels.known_shape(f"Input '{slot.name}'", value)
             if isinstance(value, (tf.RaggedTensor, tf.RaggedTensorSpec)):
                 self._ragged = sorted({*self._ragged, slot.name})
+        if hasattr(y, "shape") and len(self.tasks) == 1:
+            y = {self.tasks[0].label_name: y}
         weights = labels.chosen_weights(sample_weight, y, self.tasks) if isinstance(y, dict) else None
         y = labels.chosen(y, self.tasks)
         _check_sizes((y, weights))
         return x, y, weights
+
+    def _by_name(self, values):
+        """Return labels or weights in a dict, if they are a list of one for every output of the model."""
+        if isinstance(values, (list, tuple)) and len(values) == len(self.order):
+            pairs = zip(self.order, values, strict=True)
+            return {name: value for name, value in pairs if name is not None and value is not None}
+        return values
 
     def _placed(self, x):
         """Return pairs of a slot and the array or tensor for it."""
@@ -234,6 +246,11 @@ def _line(message):
 def _without_frame(values):
     """Return a column or table of pandas as an array."""
     return np.asarray(values) if hasattr(values, "iloc") else values
+
+
+def _columns(y):
+    """Return the labels of a table of pandas by the names of its columns."""
+    return {name: y[name] for name in y.columns} if hasattr(y, "columns") else y
 
 
 def _without_text(values):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from mtl_zoo.training import distribution, gradients
+from mtl_zoo.training import distribution, gradients, masks
 from mtl_zoo.training.batch import dealt, num_examples
 
 
@@ -55,6 +55,7 @@ def record_cut(problem, batch, index, tape):
     with tape.stop_recording():
         after = [tf.identity(tensor) for tensor in before]
     tape.watch(after)
+    masks.keep(before, after)
     inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, x)  # sparse ones stay sparse
     return before, after, _passed(problem, batch, index, heads([after, inputs], training=True))
 
@@ -122,7 +123,7 @@ def _sums_of_part(tasks, items, weights):
 
 def _losses(batch, sums):
     totals = distribution.all_reduce(tf.add_n([tf.stack(part) for part in sums]))
-    return tf.math.divide_no_nan(totals, batch.counts)
+    return tf.math.divide_no_nan(totals, batch.divisors)
 
 
 def _add(first, second):

@@ -5,7 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from mtl_zoo.training import distribution
+from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.training import distribution, masks
 from mtl_zoo.training.batch import num_examples
 from mtl_zoo.training.metrics import MeanPerTask, SkippedSteps
 from mtl_zoo.training.task_metrics import TaskMetrics
@@ -22,6 +23,7 @@ class Logs:
         penalties: `keras.metrics.Mean` of the model's own losses.
         skipped: `SkippedSteps`.
         task_metrics: List of one `TaskMetrics` per task.
+        balancer: `Balancer`, or `None`.
     """
 
     tasks: tuple
@@ -30,6 +32,7 @@ class Logs:
     penalties: keras.metrics.Mean
     skipped: SkippedSteps
     task_metrics: list
+    balancer: Balancer | None = None
 
     @property
     def metrics(self):
@@ -41,7 +44,13 @@ class Logs:
     def names(self):
         """Names of what is measured in training and evaluation alike."""
         names = [name for found in self.task_metrics for name in found.names]
-        return ["loss", *(f"{task.name}_loss" for task in self.tasks), *names]
+        return [*self._totals, *(f"{task.name}_loss" for task in self.tasks), *names]
+
+    @property
+    def _totals(self):
+        """Names of the sums of all losses: weighted as well, if the balancer has constant weights."""
+        constant = self.balancer is not None and self.balancer.constant_weights is not None
+        return ["loss", "weighted_loss"] if constant else ["loss"]
 
     def add_step(self, problem, batch, step):
         """Count an update that was made.
@@ -51,27 +60,30 @@ class Logs:
             batch: `Batch`.
             step: `Step`.
         """
-        for (_, labels, sample_weight), items in zip(batch.portions, step.items, strict=True):
-            self._add_items(problem, items, labels, sample_weight)
+        for (_, labels, weight), mask, items in zip(batch.portions, batch.masks, step.items, strict=True):
+            self._add_items(problem, items, mask.hide_all(problem.tasks, labels), weight)
         for penalty, number in step.penalties:
             self.penalties.update_state(penalty, number)
-        self.losses.update_state(step.losses, step.counts)
+        self.losses.update_state(step.losses, step.extents)
         factors = tf.where(step.joined, getattr(problem.aggregator, "task_weights", 1.0), 1.0)
         self.weights.update_state(step.seeds * factors, step.counts > 0)
 
     def add_skipped(self, step):
         """Count an update that was undone, by the losses that were known all the same."""
         known = tf.math.is_finite(step.losses)
-        self.losses.update_state(tf.where(known, step.losses, 0.0), tf.where(known, step.counts, 0.0))
+        self.losses.update_state(tf.where(known, step.losses, 0.0), tf.where(known, step.extents, 0.0))
         self.skipped.update_state(~known, step.suspects(), 1.0 / distribution.num_replicas())
 
     def add_batch(self, problem, labels, logits, sample_weight):
         """Measure a batch without an update."""
         items = problem.items(labels, logits, sample_weight)
         sums = tf.stack([task.sum_loss(*item) for task, item in zip(self.tasks, items, strict=True)])
-        counts = tf.stack([tf.reduce_sum(weights) for _, _, weights in items])
-        self.losses.update_state(tf.math.divide_no_nan(sums, counts), counts)
-        self._add_items(problem, items, labels, sample_weight)
+        mask = masks.of_answers(logits)
+        counts = problem.item_counts(labels, sample_weight, mask)
+        counts = tf.stack(list(map(tf.reduce_sum, counts)))
+        losses = tf.math.divide_no_nan(sums, problem.divisors(counts))
+        self.losses.update_state(losses, problem.extents(labels, counts))
+        self._add_items(problem, items, mask.hide_all(self.tasks, labels), sample_weight)
         penalties = problem.model.losses
         if penalties:
             self.penalties.update_state(tf.add_n(penalties), num_examples(labels))
@@ -80,8 +92,14 @@ class Logs:
         """Return what was measured: NaN for a task without any label, which `loss` leaves out."""
         losses, labelled = self.losses.result(), self.losses.count > 0
         counted = labelled | (self.skipped.bad_losses > 0)
-        total = tf.reduce_sum(tf.where(counted, losses, 0.0)) + self.penalties.result()
-        logs = {"loss": tf.where(tf.reduce_any(counted), total, float("nan"))}
+        known = tf.where(counted, losses, 0.0)
+        sums = [known, known * self.balancer.constant_weights] if len(self._totals) > 1 else [known]
+        logs = {
+            name: tf.where(
+                tf.reduce_any(counted), tf.reduce_sum(each) + self.penalties.result(), float("nan")
+            )
+            for name, each in zip(self._totals, sums, strict=True)
+        }
         logs |= self._per_task(losses, "loss")
         applied = (self.skipped.steps == 0) | (self.weights.count > 0)
         there = tf.unstack(labelled & applied, len(self.tasks))
@@ -99,19 +117,20 @@ class Logs:
         return [task.name for task, count in zip(self.tasks, counts, strict=True) if not count]
 
     def _add_items(self, problem, items, labels, sample_weight):
-        for task, metrics, found in zip(self.tasks, self.task_metrics, items, strict=True):
-            metrics.update_state(found, labels[task.label_name], problem.weight_of(task, sample_weight))
+        for task, metrics, *found in zip(self.tasks, self.task_metrics, items, labels, strict=True):
+            metrics.update_state(*found, problem.weight_of(task, sample_weight))
 
     def _per_task(self, values, suffix):
         values = tf.unstack(values, len(self.tasks))
         return {f"{task.name}_{suffix}": value for task, value in zip(self.tasks, values, strict=True)}
 
 
-def empty(tasks):
+def empty(tasks, balancer=None):
     """Return `Logs` in which nothing was measured.
 
     Args:
         tasks: Tuple of T `Task`.
+        balancer: `Balancer`. Defaults to `None`.
     """
     return Logs(
         tasks,
@@ -120,4 +139,5 @@ def empty(tasks):
         keras.metrics.Mean(name="regularization"),
         SkippedSteps([task.name for task in tasks], name="skipped_steps"),
         [TaskMetrics(task) for task in tasks],
+        balancer,
     )

@@ -3,11 +3,12 @@
 import dataclasses
 
 import keras
+import tensorflow as tf
 
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
-from mtl_zoo.training import gradients, representation
+from mtl_zoo.training import gradients, masks, representation
 
 SPACES = ("shared", "representation")
 
@@ -17,13 +18,14 @@ class Problem:
     """What every step of a training needs, but for the data.
 
     Args:
-        model: Functional `keras.Model` with a dict of logits, keyed by task name.
+        model: `keras.Model` that answers a dict of logits, keyed by task name.
         tasks: Tuple of T `Task`.
         balancer: `Balancer` of the losses. Defaults to `None`: their sum.
         aggregator: `Aggregator` of the task gradients. Defaults to `None`: their sum.
         space: What the aggregator sees, `"shared"` or `"representation"`, as in `Trainer`.
         variables: Tuple of what is trained.
         trunk_and_heads: What `representation.split` returns, if the aggregator works between them; else `()`.
+        mask_model: What `masks.model_of` returns.
     """
 
     model: keras.Model
@@ -33,6 +35,7 @@ class Problem:
     space: str = "shared"
     variables: tuple = ()
     trunk_and_heads: tuple = ()
+    mask_model: keras.Model | None = None
 
     @property
     def num_parts(self):
@@ -61,12 +64,31 @@ class Problem:
             for task in self.tasks
         ]
 
-    def item_weights(self, labels, sample_weight):
-        """Return the weights of the tasks' items, which need no logits."""
+    def item_counts(self, labels, sample_weight, masks):
+        """Return what the tasks' items count in the divisors of their losses, by labels and `Masks`."""
         return [
-            task.item_weights(labels[task.label_name], self.weight_of(task, sample_weight))
+            task.item_counts(masks.hide(task, labels), self.weight_of(task, sample_weight))
             for task in self.tasks
         ]
+
+    def divisors(self, counts):
+        """Return what the sums of the losses are divided by.
+
+        Args:
+            counts: Tensor `[..., T]`, what is counted of the tasks in a batch or its parts.
+        """
+        columns = zip(self.tasks, tf.unstack(counts, len(self.tasks), axis=-1), strict=True)
+        return tf.stack([task.divisor(column) for task, column in columns], axis=-1)
+
+    def extents(self, labels, counts):
+        """Return how much a batch counts in the means of the logs, `[T]`.
+
+        Args:
+            labels: Dict of labels.
+            counts: Tensor `[T]`, what is counted of the tasks in the batch.
+        """
+        columns = zip(self.tasks, tf.unstack(counts, len(self.tasks)), strict=True)
+        return tf.stack([task.extent(labels[task.label_name], count) for task, count in columns])
 
 
 def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
@@ -111,8 +133,8 @@ def renewed(problem):
 def _posed(model, tasks, balancer, aggregator, space):
     between = aggregator is not None and space == "representation"
     trunk_and_heads = _split(model, tasks, aggregator) if between else ()
-    variables = tuple(model.trainable_variables)
-    return Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads)
+    variables, mask_model = tuple(model.trainable_variables), masks.model_of(model, tasks)
+    return Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads, mask_model)
 
 
 def _split(model, tasks, aggregator):

@@ -22,6 +22,7 @@ class Step:
         gradients: List of one gradient (or `None`) per variable of the problem, the same on all replicas.
         losses: Losses of the tasks, `[T]`.
         counts: Number (or weight) of each task's labelled items in the whole batch, `[T]`.
+        extents: How much the batch counts in the means of the logs, `[T]`.
         seeds: Derivatives of the balanced loss by the losses, `[T]`.
         balancer_gradients: Gradients of the balancer's trainable variables, by `id` of the variable.
         items: What `Task.items` returns for every task, one list per portion.
@@ -36,6 +37,7 @@ class Step:
     gradients: list
     losses: tf.Tensor
     counts: tf.Tensor
+    extents: tf.Tensor
     seeds: tf.Tensor
     balancer_gradients: dict
     items: list
@@ -86,6 +88,7 @@ def compute(problem, batch, scale=1.0):
         gradients=list(map(gradients.without_duplicates, joined.gradients)),
         losses=balanced.losses,
         counts=batch.counts,
+        extents=batch.extents,
         seeds=balanced.seeds,
         balancer_gradients=balanced.gradients,
         items=[found.items for found in passes],

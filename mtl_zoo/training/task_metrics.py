@@ -1,5 +1,6 @@
 """How the metrics of a task are fed: each gets what it would get in plain Keras, without what is missing."""
 
+import dataclasses
 import math
 
 import keras
@@ -56,6 +57,7 @@ class TaskMetrics:
     def __init__(self, task):
         self.task = task
         self.metrics = task.make_metrics()
+        self.weighted = [metric.name not in task.unweighted for metric in self.metrics]
         self.feeds, self.names = [], []
         for make, metric in zip(task.metrics, self.metrics, strict=True):
             feed = feeds.known(task, metric) or feed_search.find(task, make, metric.name)
@@ -74,11 +76,18 @@ class TaskMetrics:
         """
         if self.metrics:
             values, logits, weights = items
-            predictions = self.task.activation(logits) if predictions is None else predictions
+            if predictions is None:
+                predictions = logits if self.task.metrics_take_logits else self.task.activation(logits)
             shape = ops.shape(labels)[: len(self.task.output_shape)]
             batch = Batch(values, predictions, weights, shape, sample_weight)
-            for metric, feed in zip(self.metrics, self.feeds, strict=True):
-                feed.update(self.task, metric, batch)
+            plain = batch if sample_weight is None else self._without_weights(batch, labels)
+            for metric, feed, weighted in zip(self.metrics, self.feeds, self.weighted, strict=True):
+                feed.update(self.task, metric, batch if weighted else plain)
+
+    def _without_weights(self, batch, labels):
+        """Return a batch in which what is labelled counts 1."""
+        there = self.task.item_weights(labels)
+        return dataclasses.replace(batch, weights=there, sample_weight=None)
 
     def results(self, measured=True):
         """Return the numbers by name.

@@ -5,8 +5,8 @@ import weakref
 import keras
 import tensorflow as tf
 
-from mtl_zoo import arguments
-from mtl_zoo.training import balancer_optimizer, distribution, hooks, logs, update
+from mtl_zoo import arguments, outputs
+from mtl_zoo.training import balancer_optimizer, compiled, distribution, hooks, logs, update
 from mtl_zoo.training.batch import joined, portions
 from mtl_zoo.training.border import Border
 from mtl_zoo.training.problem import SPACES as SPACES
@@ -18,11 +18,12 @@ NON_FINITE = ("skip", "stop")
 
 
 class Trainer(keras.Model):
-    """Trains a functional model with one output per task.
+    """Trains a Keras model with one output per task.
 
     `compile`, `fit`, `evaluate` and `predict` are those of `keras.Model`; losses and metrics come from the
-    tasks. Labels are dicts `{task name: label}`, sample weights one tensor for all tasks or a dict likewise.
-    `predict` returns the model's logits; `task.activation` turns them into predictions.
+    tasks. Labels are dicts `{task name: label}`, or in the structure of the model's outputs; sample weights
+    are one tensor for all tasks, or likewise. `predict` returns predictions, activations applied, in that
+    structure, `predict_logits` what they were made of.
 
     The logs hold, per task, the mean loss over labelled items (`left_loss`), its metrics (`left_accuracy`)
     and, in training, the mean weight of its gradient in the update (`left_weight`); `loss` is the plain sum
@@ -33,8 +34,11 @@ class Trainer(keras.Model):
     `save` saves the wrapped model alone, as `keras.callbacks.ModelCheckpoint` does through it.
 
     Args:
-        model: Functional `keras.Model` with a dict of logits, keyed by task name.
-        tasks: Sequence of `Task`. Outputs that no task names are not trained.
+        model: Built `keras.Model` with a dict or a list of outputs or a single one: logits, or what the task's
+            softmax or sigmoid made of them as the last operation. A subclassed model can be trained in shared
+            space by methods without state per parameter.
+        tasks: Sequence of `Task`, each named like its output (or with another `output`). Outputs that no task
+            names are not trained.
         balancer: `Balancer` of the losses. Defaults to `None`: their sum.
         aggregator: `Aggregator` of the task gradients of what is shared. What belongs to one task gets that
             task's gradient, times its weight if the aggregator is one of weights of the losses. Defaults to
@@ -86,17 +90,18 @@ class Trainer(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_tasks(model, tasks)
+        view = check_tasks(model, tasks)
+        outputs.warn_of_overrides(model)
         arguments.option("non_finite", non_finite, NON_FINITE)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
-        self.problem = pose(model, tasks, balancer, aggregator, space)
+        self.problem = pose(view, tasks, balancer, aggregator, space)
         self.model = model
         self.tasks = self.problem.tasks
         self.balancer, self.aggregator, self.space = balancer, aggregator, space
         self.accumulate = accumulate
         self.non_finite = non_finite
         self.balancer_optimizer = None
-        self.logs = logs.empty(self.tasks)
+        self.logs = logs.empty(self.tasks, balancer)
         self.loss_tracker, self.weight_tracker = self.logs.losses, self.logs.weights
         self.regularization_tracker, self.skipped = self.logs.penalties, self.logs.skipped
         self.task_metrics = self.logs.task_metrics
@@ -104,6 +109,46 @@ class Trainer(keras.Model):
         self.border = Border(self.tasks, model)
         check_log_keys([*self.metrics_names, *(f"{task.name}_weight" for task in self.tasks)])
         self.built = True
+
+    @classmethod
+    def from_compiled(
+        cls, model, balancer=None, aggregator=None, space="shared", accumulate=1, non_finite="skip"
+    ):
+        """Return a compiled trainer of a compiled Keras model: its losses, metrics and optimizer.
+
+        Without a balancer and an aggregator it trains as `model.fit` does, and logs what that logs, but that
+        names of outputs come before those of losses and metrics also if there is one output. `fit` takes the
+        same data. `loss_weights` become `mtl_zoo.balancers.Static`; `weighted_loss` in the logs is what Keras
+        calls `loss`.
+
+        Args:
+            model: Compiled functional or sequential `keras.Model`; see `mtl_zoo.tasks_of` for its tasks.
+            balancer: As in `Trainer`. Defaults to `None`: `loss_weights`, if there are any.
+            aggregator: As in `Trainer`.
+            space: As in `Trainer`.
+            accumulate: As in `Trainer`.
+            non_finite: As in `Trainer`.
+
+        Raises:
+            ValueError: If the model is not compiled or has no graph, a loss does not suit its output, or there
+                are both `loss_weights` and a balancer.
+
+        Example:
+
+        >>> x = keras.Input((8,))
+        >>> model = keras.Model(x, {"sex": keras.layers.Dense(1)(x), "age": keras.layers.Dense(1)(x)})
+        >>> model.compile("adam", "mse", loss_weights={"sex": 1.0, "age": 0.1})
+        >>> trainer = Trainer.from_compiled(model, aggregator=mz.aggregators.PCGrad())
+        >>> trainer.optimizer is model.optimizer, trainer.balancer.start
+        (True, [1.0, 0.1])
+        """
+        given = compiled.arguments_of(model)
+        tasks = compiled.tasks_of(model, **{name: given[name] for name in compiled.OF_TASKS})
+        balancer = compiled.balancer_of(model, tasks, given["loss_weights"], balancer)
+        trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite)
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        trainer.compile(optimizer, model.run_eagerly, model.steps_per_execution, given["jit_compile"])
+        return trainer
 
     def compile(self, optimizer="rmsprop", run_eagerly=False, steps_per_execution=1, jit_compile="auto"):
         """Configure training; as `keras.Model.compile`, without losses and metrics, which tasks define.
@@ -178,6 +223,20 @@ class Trainer(keras.Model):
             found = super().evaluate(x, y, **kwargs)
         return found if return_dict else self._flatten_metrics_in_order(found)
 
+    def predict_step(self, data):
+        """Return the predictions for one batch; called by `predict`."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return outputs.predictions(self.model, self.tasks, self(x, training=False))
+
+    def predict_logits(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Return the logits for inputs, arrays in a dict by task name; arguments as those of `predict`."""
+        if isinstance(x, tf.data.Dataset):
+            x = x.map(lambda x, *_: self.border.admit_inputs(x))
+        else:
+            x = self.border.admit_inputs(x)
+        found = self.problem.model.predict(x, batch_size, verbose, steps, callbacks)
+        return {task.name: found[task.name] for task in self.tasks}
+
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
         x, y, sample_weight = self.border.batch(x, y, sample_weight)
@@ -206,7 +265,7 @@ class Trainer(keras.Model):
     def test_step(self, data):
         """Measure one batch and return the logs; called by `evaluate`. Leaves the state of methods alone."""
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.logs.add_batch(self.problem, labels, self.model(x, training=False), sample_weight)
+        self.logs.add_batch(self.problem, labels, self.problem.model(x, training=False), sample_weight)
         return self.logs.measured()
 
     @property
