@@ -143,7 +143,7 @@ def _with_logits(loss):
 
 
 def _random(output_shape, label_shape):
-    """Return labels and outputs of four examples between 0 and 1; classes begin at 1, for losses with blanks."""
+    """Return labels and outputs of four examples from 0 to 1; classes begin at 1, for losses with blanks."""
     random = np.random.default_rng(0)
     outputs = random.uniform(0.1, 0.9, (4, *(size or 3 for size in output_shape)))
     shape = (4, *(size or 3 for size in label_shape))

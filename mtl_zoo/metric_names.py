@@ -32,8 +32,8 @@ def maker(metric, accuracy=None):
         return functools.partial(_by_name, _found(metric), metric)
     if not callable(metric):
         raise ValueError(
-            "A metric must be a `keras.metrics.Metric`, the name of one, or a function without arguments that "
-            f"makes one. Received: {metric!r}"
+            "A metric must be a `keras.metrics.Metric`, the name of one, or a function without arguments "
+            f"that makes one. Received: {metric!r}"
         )
     return metric
 

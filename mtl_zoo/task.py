@@ -37,9 +37,10 @@ class Task:
             instance of a `keras.losses.Loss`, whose own reduction does not matter.
         activation: Function that turns logits into predictions.
         metrics: Names or instances of `keras.metrics.Metric`, or functions without arguments that each return
-            a fresh one; every trainer has copies of its own. A metric gets what it gets in plain Keras: arrays in the task's shape,
-            of class indices or one-hot labels, whichever it takes, and weights 0 where a label is missing
-            (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes `auc_1`.
+            a fresh one; every trainer has copies of its own. A metric gets what it gets in plain Keras: arrays
+            in the task's shape, of class indices or one-hot labels, whichever it takes, and weights 0 where a
+            label is missing (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes
+            `auc_1`.
         max_label: Largest valid label, which all are whole numbers then, or `None` where any finite number is
             one (probabilities as labels of a binary task, for instance).
         missing: Function that returns where labels are absent. Defaults to NaN alone, since a number of a

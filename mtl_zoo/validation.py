@@ -139,8 +139,8 @@ def _check_model(model, graph):
         )
     if graph and graph_of(model) is None:
         raise ValueError(
-            "`model` must be a functional `keras.Model`, whose layers and outputs can be told apart. Received: "
-            f"{type(model).__name__}, which has a `call` of its own"
+            "`model` must be a functional `keras.Model`, whose layers and outputs can be told apart. "
+            f"Received: {type(model).__name__}, which has a `call` of its own"
         )
 
 

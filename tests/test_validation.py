@@ -85,7 +85,9 @@ class Subclassed(keras.Model):
 
 @pytest.mark.parametrize("make", [Subclassed, lambda: keras.Sequential([keras.layers.Dense(1)])])
 def test_model_is_not_built(make):
-    with pytest.raises(ValueError, match=r"`model` must be built: call it once .* Received: '\w+', whose weights"):
+    with pytest.raises(
+        ValueError, match=r"`model` must be built: call it once .* Received: '\w+', whose weights"
+    ):
         check_tasks(make(), [Task.binary("sex")])
 
 

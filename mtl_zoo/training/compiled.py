@@ -46,15 +46,16 @@ def tasks_of(model, loss, metrics=None, loss_weights=None, weighted_metrics=None
 
     >>> x = keras.Input((8,))
     >>> model = keras.Model(x, {"sex": keras.layers.Dense(1, "sigmoid")(x), "age": keras.layers.Dense(1)(x)})
-    >>> tasks = tasks_of(model, {"sex": "binary_crossentropy", "age": keras.losses.Huber()}, {"sex": ["accuracy"]})
+    >>> losses = {"sex": "binary_crossentropy", "age": keras.losses.Huber()}
+    >>> tasks = tasks_of(model, losses, metrics={"sex": ["accuracy"]})
     >>> [(task.name, [metric.name for metric in task.make_metrics()]) for task in tasks]
     [('sex', ['accuracy']), ('age', [])]
     """
     graph = graph_of(model)
     if graph is None:
         raise ValueError(
-            "`model` must be functional or sequential for its tasks to be read off it; with a `call` of its own "
-            "it needs `mz.Trainer(model, tasks)`. Received: " + type(model).__name__
+            "`model` must be functional or sequential for its tasks to be read off it; with a `call` of its "
+            "own it needs `mz.Trainer(model, tasks)`. Received: " + type(model).__name__
         )
     found = named(graph.output, graph)
     order = _order(model)
@@ -124,7 +125,7 @@ def balancer_of(model, tasks, loss_weights, balancer=None):
         return balancer
     if balancer is not None:
         raise ValueError(
-            "There must be either `loss_weights` in `compile` or a `balancer`, which sets the weights itself. "
+            "There must be either `loss_weights` in `compile` or a `balancer`, which sets the weights. "
             f"Received: loss_weights={loss_weights}, balancer={type(balancer).__name__}"
         )
     weights = per_output("loss_weights", loss_weights, _order(model))
@@ -193,9 +194,8 @@ def _activation(loss, output):
     """Return what turns the logits of a task into predictions, and whether its loss takes logits."""
     wanted = losses.CROSSENTROPIES.get(losses.name_of(loss))
     from_logits = losses.takes_logits(loss)
-    if wanted is not None and (
-        activation_of(output) is wanted or (from_logits and not activation_of(output))
-    ):
+    end = activation_of(output)
+    if wanted is not None and (end is wanted or (from_logits and end is None)):
         return wanted, True
     return keras.activations.linear, from_logits
 
@@ -227,8 +227,8 @@ def _resolved(name, loss):
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
         raise ValueError(
             "A crossentropy must be named whole: 'binary_crossentropy', 'categorical_crossentropy' or "
-            f"'sparse_categorical_crossentropy', by the labels that there will be. Received: loss={loss!r} of "
-            f"output '{name}'"
+            f"'sparse_categorical_crossentropy', by the labels that there will be. Received: loss={loss!r} "
+            f"of output '{name}'"
         )
     return loss
 
@@ -243,7 +243,7 @@ def _accuracy(fields):
 
 
 def _maker(metric, accuracy):
-    """Return a maker of what `compile` takes as a metric, where a function is one of labels and predictions."""
+    """Return a maker of a metric of `compile`, where a function is one of labels and predictions."""
     is_function = isinstance(metric, Callable) and not isinstance(metric, (type, keras.metrics.Metric))
     return metric_names.of_values(metric) if is_function else metric_names.maker(metric, accuracy)
 

@@ -94,11 +94,11 @@ class Logs:
         counted = labelled | (self.skipped.bad_losses > 0)
         known = tf.where(counted, losses, 0.0)
         sums = [known, known * self.balancer.constant_weights] if len(self._totals) > 1 else [known]
+        totals = [tf.reduce_sum(each) + self.penalties.result() for each in sums]
+        anything = tf.reduce_any(counted)
         logs = {
-            name: tf.where(
-                tf.reduce_any(counted), tf.reduce_sum(each) + self.penalties.result(), float("nan")
-            )
-            for name, each in zip(self._totals, sums, strict=True)
+            name: tf.where(anything, number, float("nan"))
+            for name, number in zip(self._totals, totals, strict=True)
         }
         logs |= self._per_task(losses, "loss")
         applied = (self.skipped.steps == 0) | (self.weights.count > 0)

@@ -26,6 +26,9 @@ class Problem:
         variables: Tuple of what is trained.
         trunk_and_heads: What `representation.split` returns, if the aggregator works between them; else `()`.
         mask_model: What `masks.model_of` returns.
+        as_keras: Whether an embedding's gradient goes to the optimizer in as many slices as there are tokens,
+            as Keras leaves it, if there is no aggregator. Optimizers that square gradients, as Adam, then
+            square the parts of a sum. Defaults to `False`: one slice per row.
     """
 
     model: keras.Model
@@ -36,6 +39,7 @@ class Problem:
     variables: tuple = ()
     trunk_and_heads: tuple = ()
     mask_model: keras.Model | None = None
+    as_keras: bool = False
 
     @property
     def num_parts(self):
@@ -125,6 +129,7 @@ def renewed(problem):
     if list(map(id, problem.variables)) == list(map(id, problem.model.trainable_variables)):
         return problem
     new = _posed(problem.model, problem.tasks, problem.balancer, problem.aggregator, problem.space)
+    new = dataclasses.replace(new, as_keras=problem.as_keras)
     if new.aggregator is not None and new.aggregator.state_per_parameter:
         new.aggregator.rebuild(_jacobian_shape(new))
     return new

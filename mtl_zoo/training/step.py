@@ -85,7 +85,7 @@ def compute(problem, batch, scale=1.0):
     way = _in_representation if problem.trunk_and_heads else _in_shared
     joined, rows, balanced, passes = way(problem, batch, scale)
     return Step(
-        gradients=list(map(gradients.without_duplicates, joined.gradients)),
+        gradients=_final(problem, joined.gradients),
         losses=balanced.losses,
         counts=batch.counts,
         extents=batch.extents,
@@ -97,6 +97,13 @@ def compute(problem, batch, scale=1.0):
         rows=rows,
         squares=joined.squares,
     )
+
+
+def _final(problem, found):
+    """Return the gradients as the optimizer gets them."""
+    if problem.as_keras and problem.aggregator is None:
+        return list(found)
+    return list(map(gradients.without_duplicates, found))
 
 
 def _in_shared(problem, batch, scale):

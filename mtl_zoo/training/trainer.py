@@ -1,5 +1,6 @@
 """Training of one model on several tasks."""
 
+import dataclasses
 import weakref
 
 import keras
@@ -34,9 +35,9 @@ class Trainer(keras.Model):
     `save` saves the wrapped model alone, as `keras.callbacks.ModelCheckpoint` does through it.
 
     Args:
-        model: Built `keras.Model` with a dict or a list of outputs or a single one: logits, or what the task's
-            softmax or sigmoid made of them as the last operation. A subclassed model can be trained in shared
-            space by methods without state per parameter.
+        model: Built `keras.Model` with a dict or a list of outputs or a single one: logits, or what the
+            task's softmax or sigmoid made of them as the last operation. A subclassed model can be trained in
+            shared space, by methods without state per parameter.
         tasks: Sequence of `Task`, each named like its output (or with another `output`). Outputs that no task
             names are not trained.
         balancer: `Balancer` of the losses. Defaults to `None`: their sum.
@@ -130,8 +131,8 @@ class Trainer(keras.Model):
             non_finite: As in `Trainer`.
 
         Raises:
-            ValueError: If the model is not compiled or has no graph, a loss does not suit its output, or there
-                are both `loss_weights` and a balancer.
+            ValueError: If the model is not compiled or has no graph, a loss does not suit its output, or
+                there are both `loss_weights` and a balancer.
 
         Example:
 
@@ -146,6 +147,7 @@ class Trainer(keras.Model):
         tasks = compiled.tasks_of(model, **{name: given[name] for name in compiled.OF_TASKS})
         balancer = compiled.balancer_of(model, tasks, given["loss_weights"], balancer)
         trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite)
+        trainer.problem = dataclasses.replace(trainer.problem, as_keras=True)
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         trainer.compile(optimizer, model.run_eagerly, model.steps_per_execution, given["jit_compile"])
         return trainer
