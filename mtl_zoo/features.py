@@ -4,6 +4,7 @@ A stage returns one tensor, or a list of them whose last one is the current feat
 for later stages (the skip connections of `encoders.unet`). The last stage returns one tensor.
 """
 
+import keras
 from keras import layers, ops
 
 from mtl_zoo.layers.sequence_average import SequenceAverage
@@ -19,6 +20,16 @@ def current(x):
 def replace_current(x, new):
     """Return what a stage returns with other current features."""
     return [*x[:-1], new] if isinstance(x, (list, tuple)) else new
+
+
+def check_floats(x):
+    """Raise a `ValueError` unless all tensors of a structure hold floats, which can be mixed."""
+    types = sorted({tensor.dtype for tensor in keras.tree.flatten(x)})
+    if not all(map(keras.backend.is_float_dtype, types)):
+        raise ValueError(
+            "What an architecture mixes must be tensors of floats: cut the encoder where no masks or tokens "
+            f"are passed on, or share the stages before. Received: {', '.join(types)}"
+        )
 
 
 def mix_towers(layer, towers):

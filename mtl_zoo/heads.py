@@ -23,7 +23,8 @@ def head(x, task):
         Float32 logits `[batch, *task.output_shape]`.
 
     Raises:
-        ValueError: If the task has an output per token or pixel, and the features have other axes.
+        ValueError: If the features are several tensors, or the task has an output per token or pixel and they
+            have other axes.
 
     Example:
 
@@ -33,6 +34,10 @@ def head(x, task):
     >>> head(maps, mz.Task.segmentation("part", 5, size=(32, 32))).shape
     (None, 32, 32, 5)
     """
+    if isinstance(x, (list, tuple, dict)):
+        raise ValueError(
+            f"The default head of task '{task.name}' needs one tensor as features. Received: {len(x)} of them"
+        )
     rank = len(task.output_shape)
     if rank not in (1, len(x.shape) - 1):
         raise ValueError(

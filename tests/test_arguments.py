@@ -196,6 +196,11 @@ TABLE = [
     (encoders.convnet, {"*filters": 4}, {"*filters": COUNT, "kernel_size": COUNT, "activation": ACTIVATION}),
     (encoders.mlp, {"*units": 4}, {"*units": COUNT, "activation": ACTIVATION, "dropout": FRACTION}),
     (
+        encoders.backbone,
+        {"keras_model": keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])},
+        {"keras_model": OBJECT, "cut": {"none", "list"}, "sharing": OPTION, "output": {"none"}},
+    ),
+    (
         encoders.pretrained,
         {"name": "MobileNet", "input_shape": (32, 32, 3), "weights": None},
         {"name": OPTION, "input_shape": OBJECT, "weights": None, "cut": {"none", "list"}, "sharing": OPTION},

@@ -3,7 +3,7 @@
 from keras import layers
 
 from mtl_zoo.encoders.encode import encode
-from mtl_zoo.features import current, pool
+from mtl_zoo.features import check_floats, current, pool
 from mtl_zoo.layers.mixture import Mixture
 
 
@@ -25,6 +25,14 @@ def mix(gate, experts, name):
     if not isinstance(experts[0], list):
         return Mixture(name=f"{name}_mixture")([gate, *experts])
     return [
-        Mixture(name=f"{name}_mixture_{index}")([gate, *tensors])
+        _mix_one(gate, tensors, f"{name}_mixture_{index}")
         for index, tensors in enumerate(zip(*experts, strict=True), start=1)
     ]
+
+
+def _mix_one(gate, tensors, name):
+    """Return the weighted tensors, or the one that all are."""
+    if all(x is tensors[0] for x in tensors):
+        return tensors[0]
+    check_floats(tensors)
+    return Mixture(name=name)([gate, *tensors])

@@ -3,6 +3,7 @@
 import keras
 
 from mtl_zoo import arguments
+from mtl_zoo.features import check_floats
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.branch import Branch
 from mtl_zoo.validation import check_blueprint
@@ -70,6 +71,7 @@ def branching(
     features = [inputs] * num_branches
     for index, (stage, width) in enumerate(zip(encoder, widths, strict=True), start=1):
         features = [stage(x, f"node_{node}_{index}") for node, x in enumerate(features, start=1)]
+        check_floats(features)
         schedule = (temperature, minimum_temperature, warm_up, settling)
         features = Branch(width, *schedule, name=f"branch_{index}")(features)
     outputs = {task.name: head(x, task) for x, task in zip(features, tasks, strict=True)}

@@ -4,6 +4,7 @@ An encoder is a sequence of stages; a stage is a function `(x, name) -> x` that 
 names start with `name`, every time it is called. Sequences concatenate: `[*convnet(32, 64), *mlp(128)]`.
 """
 
+from mtl_zoo.encoders.backbone import backbone as backbone
 from mtl_zoo.encoders.convnet import convnet as convnet
 from mtl_zoo.encoders.encode import encode as encode
 from mtl_zoo.encoders.mlp import mlp as mlp

@@ -1,4 +1,4 @@
-"""Networks of `keras.applications`, cut into stages."""
+"""Networks of `keras.applications`, cut where the resolution halves."""
 
 import functools
 import inspect
@@ -10,8 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from mtl_zoo import arguments as checks
-
-SHARING = ("copied", "shared", "frozen")
+from mtl_zoo.encoders._pieces import SHARING, stages
 
 
 def pretrained(name, input_shape, weights="imagenet", cut=None, sharing="copied", arguments=None):
@@ -69,29 +68,15 @@ def pretrained(name, input_shape, weights="imagenet", cut=None, sharing="copied"
     input_shape = checks.integers("input_shape", input_shape, 1, checks.SIDE)
     function = _function(name)
     network = function(include_top=False, weights=weights, input_shape=tuple(input_shape), **keywords)
-    stages = [
-        functools.partial(_stage, piece=piece, sharing=sharing, redraw=weights is None)
-        for piece in _pieces(network, cut, sharing)
-    ]
-    return [functools.partial(_first_stage, stage=stages[0], function=function), *stages[1:]]
+    cuts = _halvings(network) if cut is None else _named(network, cut)
+    first, *rest = stages(network, cuts, network.outputs, sharing, redraw=weights is None)
+    return [functools.partial(_first_stage, stage=first, function=function), *rest]
 
 
 def _function(name):
     """Return the function of `keras.applications`."""
     functions = {key: x for key, x in vars(keras.applications).items() if inspect.isfunction(x)}
     return functions[checks.option("name", name, sorted(functions))]
-
-
-def _pieces(network, cut, sharing):
-    """Return the models between one cut and the next."""
-    cuts = _halvings(network) if cut is None else _named(network, cut)
-    tensors = [network.input, *map(_output, cuts), network.output]
-    pieces = [keras.Model(start, end) for start, end in itertools.pairwise(tensors)]
-    if sharing != "shared":
-        return pieces
-    return [
-        _copy(piece, f"{network.name}_{index}", redraw=False) for index, piece in enumerate(pieces, start=1)
-    ]
 
 
 def _named(network, names):
@@ -145,31 +130,6 @@ def _gateways(network):
 def _output(operation):
     """Return the tensor that an operation adds to the graph (`output` of a nested model is another)."""
     return operation._inbound_nodes[0].output_tensors[0]
-
-
-def _copy(piece, name, redraw):
-    """Return a model with layers of its own, in the precision of now, whose names start with `name`."""
-
-    def rename(operation):
-        config = {**operation.get_config(), "name": f"{name}_{operation.name}"}
-        if isinstance(operation, layers.Layer):
-            config["dtype"] = keras.config.dtype_policy()
-        return type(operation).from_config(config)
-
-    clone = keras.models.clone_model(piece, clone_function=rename, recursive=True)
-    if not redraw:
-        clone.set_weights(piece.get_weights())
-    return keras.Model(clone.input, clone.output, name=f"{name}_network")
-
-
-def _stage(x, name, piece, sharing, redraw):
-    if sharing == "shared":
-        return piece(x)
-    copy = _copy(piece, name, redraw)
-    if sharing == "copied":
-        return copy(x)
-    copy.trainable = False
-    return copy(x, training=False)
 
 
 def _first_stage(x, name, stage, function):

@@ -202,7 +202,7 @@ def _is_aggregator(x):
 
 
 def _is_encoder(x):
-    return inspect.isfunction(x) and x not in (encoders.encode, encoders.tabular_inputs)
+    return inspect.isfunction(x) and x not in (encoders.backbone, encoders.encode, encoders.tabular_inputs)
 
 
 def _is_optimizer(x):

@@ -19,7 +19,7 @@ def check_path(path, suffix):
     check_absent(card_path(path))
 
 
-def trace(model, tasks):
+def trace(model, tasks, batch_size=None):
     """Return the function from inputs to all predictions, traced, and the object that owns its variables.
 
     Layers of half precision compute in float32 there, since the formats lack operations on bfloat16.
@@ -27,15 +27,16 @@ def trace(model, tasks):
     Args:
         model: Functional `keras.Model` with a dict of logits, keyed by task name.
         tasks: Sequence of `mtl_zoo.Task`.
+        batch_size: Number of examples in a batch. Defaults to `None`: any.
 
     Returns:
-        Tuple of a `tf.function` with one trace, for batches of any size, and a `tf.Module`.
+        Tuple of a `tf.function` with one trace and a `tf.Module`.
 
     Raises:
         ValueError: If a layer cannot be traced.
     """
     part = signatures.submodel(model, tasks)
-    function = signatures.on_inputs(part, tasks, _answer)[0].function()
+    function = signatures.on_inputs(part, tasks, _answer)[0].function(batch_size)
     owner = resources(part)
     with faults.naming_layers(), computing_in_float32(part):
         traced = function.get_concrete_function()
@@ -65,7 +66,7 @@ def unconvertible(target, kinds, traced, model, error=None):
     return ValueError(f"Every operation of the model must be one that {target} has. Received: {text}")
 
 
-def write(path, content, model, tasks, information):
+def write(path, content, model, tasks, information, batch_size=None):
     """Write a file and, beside it, its card; both are complete when they appear.
 
     Args:
@@ -74,15 +75,22 @@ def write(path, content, model, tasks, information):
         model: Functional `keras.Model` with a dict of logits, keyed by task name.
         tasks: Sequence of `mtl_zoo.Task`.
         information: Dictionary to add to the card.
+        batch_size: Number of examples in a batch. Defaults to `None`: any.
     """
     part = signatures.submodel(model, tasks)
     card = model_card(part, tasks, information=information)
     outputs = {name: task["output"] for name, task in card["tasks"].items()}
-    card["signatures"] = {signatures.DEFAULT: {"inputs": card["inputs"], "outputs": outputs}}
+    sides = {"inputs": card["inputs"], "outputs": outputs}
+    card["signatures"] = {signatures.DEFAULT: {x: _sized(sides[x], batch_size) for x in sides}}
     with writing(path), staged(card_path(path)) as card_file, staged(path) as file:
         file.write_bytes(content)
         write_card(file, card)
         card_path(file).rename(card_file)
+
+
+def _sized(tensors, batch_size):
+    """Return tensors, as a card describes them, with the size of their batches."""
+    return {name: x | {"shape": [batch_size, *x["shape"][1:]]} for name, x in tensors.items()}
 
 
 def _answer(task, logits):

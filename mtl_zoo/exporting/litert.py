@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_zoo import arguments
+from mtl_zoo.exporting import faults
 from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, write
 from mtl_zoo.exporting.files import writing
 from mtl_zoo.exporting.inputs import by_name
@@ -18,14 +19,15 @@ from mtl_zoo.validation import check_tasks
 
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 CALIBRATION_EXAMPLES = 500
+LIST = "TensorListReserve"  # in which a loop collects what it computes
 
 
-def litert(model, tasks, path, precision="float32", representative=None, information=None):
+def litert(model, tasks, path, precision="float32", representative=None, information=None, batch_size=None):
     """Write a LiteRT file that turns inputs into predictions.
 
     It has one signature, `serving_default`. Inputs carry the names of the model's `keras.Input`s, outputs
-    those of the tasks. Predictions are activated logits (probabilities, for instance) in float32, and the
-    batch size is free. The file needs operations of LiteRT alone, no part of TensorFlow.
+    those of the tasks. Predictions are activated logits (probabilities, for instance) in float32. The file
+    needs operations of LiteRT alone, no part of TensorFlow.
 
     The file appears at `path` when it is complete, then its card, `{path}.model_card.json`; an export that
     fails leaves nothing there.
@@ -42,11 +44,13 @@ def litert(model, tasks, path, precision="float32", representative=None, informa
             tuples that begin with one, such as `mz.datasets.multi_digits.load("train", 128)`. The first 500
             examples are read.
         information: Dictionary to add to the model card, for instance `dataset`. Defaults to nothing.
+        batch_size: Number of examples of every request. Defaults to `None`: any number; but 1 for models with
+            `LSTM`, `GRU` and other loops, which LiteRT has for batches of one size only.
 
     Raises:
         FileExistsError: If `path` or its card exists.
         ValueError: If `path` has another suffix, tasks and outputs of the model do not agree, LiteRT lacks an
-            operation of the model (for int8: on integers), or `precision` and `representative` are wrong.
+            operation of the model (for int8: on integers, and loops), or an argument is wrong.
 
     Example:
     ```python
@@ -67,8 +71,16 @@ def litert(model, tasks, path, precision="float32", representative=None, informa
     check_path(path, ".tflite")
     information = arguments.mapping("information", information)
     examples = None if representative is None else _examples(model, representative)
-    content = _convert(model, tasks, precision, examples)
-    write(path, content, model, tasks, {"precision": precision, **information})
+    if batch_size is not None:
+        batch_size = arguments.integer("batch_size", batch_size, 1, arguments.EXAMPLES)
+    function, owner, batch_size = _traced(model, tasks, batch_size)
+    if precision == "int8" and _loops(function):
+        raise ValueError(
+            "`precision` must be another than int8 for a model with a loop over positions, which recurrent "
+            "layers have unless they are made with `unroll=True`. Received: precision='int8'"
+        )
+    content = _convert(function, owner, model, precision, examples)
+    write(path, content, model, tasks, {"precision": precision, **information}, batch_size)
 
 
 def _check_precision(precision, representative):
@@ -80,10 +92,22 @@ def _check_precision(precision, representative):
         )
 
 
-def _convert(model, tasks, precision, examples):
-    """Return the content of the file."""
+def _traced(model, tasks, batch_size):
+    """Return the traced function, the owner of its variables, and the batch size, 1 if there must be one."""
     with _convertible_tables(model):
-        function, owner = trace(model, tasks)
+        function, owner = trace(model, tasks, batch_size)
+    if batch_size is None and _loops(function):
+        return _traced(model, tasks, 1)
+    return function, owner, batch_size
+
+
+def _loops(function):
+    """Return whether a loop collects a list of tensors. LiteRT's quantizer to int8 would end the process."""
+    return LIST in {kind for _, kind in faults.operations(function.get_concrete_function())}
+
+
+def _convert(function, owner, model, precision, examples):
+    """Return the content of the file."""
     owner.others_of_model = [part for part in owner.others_of_model if not _is_from_int_to_int(part)]
     traced = function.get_concrete_function()
     with tempfile.TemporaryDirectory() as directory:

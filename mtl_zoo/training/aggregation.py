@@ -32,8 +32,9 @@ def aggregate(rows, aggregator, losses, present=None, shares=None, num_local=0):
 def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
     """Join the gradients of several tasks.
 
-    What more than one task reaches gets the aggregator's direction, what one task reaches its gradient; times
-    the weight of its loss, if the aggregator weighs losses and the task has a gradient in what is shared.
+    What more than one task reaches, and what is local, gets the aggregator's direction, what one task reaches
+    its gradient; times the weight of its loss, if the aggregator weighs losses and the task has a gradient in
+    what is shared.
 
     Args:
         rows: As `gradients.jacobian` returns them.
@@ -51,7 +52,7 @@ def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
     shares = _shares_of_parts(aggregator.sub_batches, len(rows), shares)
     columns = list(zip(*rows, strict=True))
     found, squares = {}, []
-    for group in _groups(columns, aggregator.per_reach):
+    for group in _groups(columns, aggregator.per_reach, num_local):
         blocks = [_block(columns[index], shares) for index in group]
         known = _known_products(aggregator, blocks, sum(index < num_local for index in group))
         here = _both(present, _reached(rows, group))
@@ -62,9 +63,14 @@ def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
     return Joined(gradients, tasks, tf.add_n(squares) if squares else None)
 
 
-def _groups(columns, per_reach):
-    """Divide the shared sources in those that the aggregator gets together: by reach, the widest last."""
+def _groups(columns, per_reach, num_local):
+    """Divide the shared sources in those that the aggregator gets together: by reach, the widest last.
+
+    What is local was made of shared variables, so that each of it that one task reaches counts with the rest.
+    """
     reach = [tuple(g is not None for g in column) for column in columns]
+    together = tuple(map(any, zip(*reach[:num_local], strict=True)))
+    reach[:num_local] = [together if sum(tasks) == 1 else tasks for tasks in reach[:num_local]]
     shared = [index for index, tasks in enumerate(reach) if sum(tasks) > 1]
     if not per_reach:
         return [shared] if shared else []

@@ -2,12 +2,17 @@
 
 import keras
 
+from mtl_zoo.graphs import call_of, part
+from mtl_zoo.training.inlining import inlined
+
 
 def split(model, tasks):
     """Cut a functional model where the part that several tasks share ends.
 
-    The boundary is the tensors that more than one task depends on, next to a tensor that one task alone
-    depends on, as far as trainable variables lie before them.
+    The boundary is the tensors that shared calls of layers return and others take, as far as trainable
+    variables lie before them. A call is shared if a tensor it returns is one that several tasks need; if that
+    leaves no boundary, if several tasks need any of what it returns. All that a call returns is on the same
+    side. The layers of inner models count, not these.
 
     Args:
         model: Functional `keras.Model` with a dict of outputs, keyed by task name.
@@ -18,7 +23,7 @@ def split(model, tasks):
         to the list of boundary tensors, `heads` from `[boundary tensors, inputs]` to its outputs.
 
     Raises:
-        ValueError: If no trainable variable lies before the boundary.
+        ValueError: If no trainable variable lies before the boundary, or nothing lies behind it.
 
     Example:
 
@@ -28,67 +33,104 @@ def split(model, tasks):
     >>> [tensor.shape for tensor in trunk.output], [variable.path for variable in heads.variables][:1]
     ([(None, 16)], ['click_logits/kernel'])
 
+    Note:
+        What a layer without trainable variables made by chance or from statistics of its own, noise or a
+        batch normalization, is passed on too where a task takes it, but has no gradient.
+
+    Note:
+        Tensors of which each serves one task, a sequence and a state for instance, have gradients without a
+        common element: `MGDA` weighs them, and `PCGrad` finds no conflict.
+
     Reference:
         [Sener & Koltun, 2018](https://arxiv.org/abs/1810.04650)
     """
-    model = _copy(model)
+    model = inlined(model)  # a copy, since Keras cannot save a model after its graph was cut
     outputs = {task.name: model.output[task.name] for task in tasks}
-    boundary = [tensor for tensor in _boundary(outputs) if _has_trainable_past(tensor)]
-    if not boundary:
-        raise ValueError(
-            "`space='representation'` needs trainable layers before tensors that several tasks share. "
-            f"Received: model '{model.name}', which has none"
-        )
-    at_boundary = {id(tensor) for tensor in boundary}
+    found, boundary = _found(outputs)
+    _check(model, boundary, outputs)
+    fixed = [x for x in found if not _has_past(x, _can_be_trained) and _has_past(x, _has_state)]
+    cut = [*boundary, *fixed]
+    at_cut = set(map(id, cut))
     outputs = {
-        name: keras.layers.Identity()(output) if id(output) in at_boundary else output
+        name: keras.layers.Identity()(output) if id(output) in at_cut else output
         for name, output in outputs.items()
     }  # Keras cannot make a model one of whose inputs is an output
-    return keras.Model(model.input, boundary), keras.Model([boundary, model.input], outputs)
+    heads = part([cut, model.input], outputs)
+    return keras.Model(model.input, cut), _fixing(heads, len(boundary)) if fixed else heads
 
 
-def _copy(model):
-    """Return a second graph of the same layers, since Keras cannot save a model after its graph was cut."""
-    plain = keras.Model(model.input, model.output, name=model.name)
-    return keras.models.clone_model(plain, clone_function=lambda layer: layer)
+def _check(model, boundary, outputs):
+    needs = "`space='representation'` needs trainable layers before tensors that several tasks share"
+    if not boundary:
+        raise ValueError(f"{needs}. Received: model '{model.name}', which has none")
+    ends = {id(output) for output in outputs.values()}
+    if len(boundary) == len(outputs) and all(id(tensor) in ends for tensor in boundary):
+        name = boundary[0]._keras_history.operation.name
+        raise ValueError(
+            f"{needs}, and these before the outputs. Received: model '{model.name}', in which '{name}' "
+            "computes outputs of several tasks at once; use `space='shared'`"
+        )
 
 
-def _boundary(outputs):
-    """Return the tensors with several tasks that have a child with one."""
-    tensors, children, tasks = {}, {}, {}
+def _found(outputs):
+    """Return the tensors where the shared part ends, and those of them that can be trained."""
+    tensors, users, tasks = _graph(outputs)
+    for level in (_most, _all):
+        found = _boundary(tensors, users, {node for node, sets in tasks.items() if len(level(sets)) > 1})
+        boundary = [tensor for tensor in found if _has_past(tensor, _can_be_trained)]
+        if boundary:
+            break
+    return found, boundary
+
+
+def _graph(outputs):
+    """Return what the outputs are made of.
+
+    Returns:
+        Tuple of the tensors, the calls that take them (and the task's name for an output), both by the
+        tensors' ids, and by call a list: for each tensor it returns, which tasks need it.
+    """
+    tensors, users, needed, tasks = {}, {}, {}, {}
     for name, output in outputs.items():
-        reached = [output]
-        while reached:
-            tensor = reached.pop()
-            if name in tasks.setdefault(id(tensor), set()):
-                continue
-            tasks[id(tensor)].add(name)
-            tensors[id(tensor)] = tensor
-            for parent in _parents(tensor):
-                children.setdefault(id(parent), set()).add(id(tensor))
-                reached.append(parent)
+        waiting = [(output, name)]
+        while waiting:
+            tensor, user = waiting.pop()
+            tensors[id(tensor)], node = tensor, call_of(tensor)
+            users.setdefault(id(tensor), set()).add(user)
+            if id(tensor) not in needed:
+                needed[id(tensor)] = set()
+                tasks.setdefault(node, []).append(needed[id(tensor)])
+            if name not in needed[id(tensor)]:
+                needed[id(tensor)].add(name)
+                waiting.extend((parent, node) for parent in node.input_tensors)
+    return tensors, users, tasks
+
+
+def _boundary(tensors, users, shared):
+    """Return the tensors that shared calls return and others take."""
     return [
-        tensor
-        for key, tensor in tensors.items()
-        if len(tasks[key]) > 1 and any(len(tasks[child]) == 1 for child in children.get(key, ()))
+        tensor for key, tensor in tensors.items() if call_of(tensor) in shared and not users[key] <= shared
     ]
 
 
-def _parents(tensor):
-    operation, node_index, _ = tensor._keras_history
-    return operation._inbound_nodes[node_index].input_tensors
+def _most(sets):
+    return max(sets, key=len)
 
 
-def _has_trainable_past(tensor):
-    """Return whether a layer with trainable variables lies before `tensor`."""
-    reached, seen = [tensor], set()
-    while reached:
-        tensor = reached.pop()
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            if _can_be_trained(tensor._keras_history.operation):
+def _all(sets):
+    return set().union(*sets)
+
+
+def _has_past(tensor, suits):
+    """Return whether an operation that suits lies before `tensor`."""
+    waiting, seen = [call_of(tensor)], set()
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            if suits(node.operation):
                 return True
-            reached.extend(_parents(tensor))
+            waiting.extend(node.parent_nodes)
     return False
 
 
@@ -97,3 +139,17 @@ def _can_be_trained(operation):
     if getattr(operation, "trainable_variables", None):
         return True
     return not getattr(operation, "trainable", True) and bool(operation.weights)
+
+
+def _has_state(operation):
+    """Return whether an operation has variables, seeds of random numbers among them."""
+    return bool(getattr(operation, "variables", None))
+
+
+def _fixing(heads, number):
+    """Return heads of which tensors after the first ones have no gradient."""
+    tensors, inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, sparse=x.sparse, name=x.name), heads.input
+    )
+    start = [*tensors[:number], *map(keras.ops.stop_gradient, tensors[number:])]
+    return keras.Model([tensors, inputs], heads([start, inputs]))
