@@ -92,7 +92,7 @@ def test_model_is_not_built(make):
 
 
 def test_model_is_none():
-    with pytest.raises(ValueError, match="`model` must be a `keras.Model`. Received: str"):
+    with pytest.raises(ValueError, match=r"`model` must be a `keras.Model`. Received: str"):
         check_tasks("model", [Task.binary("sex")])
 
 
@@ -100,7 +100,7 @@ def test_exports_need_a_graph(tmp_path):
     model = Subclassed()
     model(np.ones((1, 4)))
     for export, name in ((exporting.saved_model, "1"), (exporting.litert, "a.tflite")):
-        with pytest.raises(ValueError, match="must be a functional `keras.Model`, .* Received: Subclassed"):
+        with pytest.raises(ValueError, match=r"must be a functional `keras.Model`, .* Received: Subclassed"):
             export(model, [Task.binary("sex")], tmp_path / name)
 
 
