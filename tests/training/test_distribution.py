@@ -25,8 +25,8 @@ RECIPES = [
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
     *(f"{balancer},nashmtl,shared" for balancer in SCALES),
 ]
-# Of workers, which do what replicas do, one recipe of each kind: nothing, state that learns, state of an epoch,
-# a second look; random orders, state per parameter, sub-batches; gradients of a representation.
+# Of workers, which do what replicas do, one recipe of each kind: nothing, state that learns, state of an
+# epoch, a second look; random orders, state per parameter, sub-batches; gradients of a representation.
 OF_WORKERS = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
     *(f"none,{aggregator},shared" for aggregator in ("pcgrad", "moco", "modo")),
