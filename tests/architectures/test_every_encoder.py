@@ -54,6 +54,8 @@ ENCODERS = {
 COMBINATIONS = list(itertools.product(ARCHITECTURES, ENCODERS))
 PCGRAD = mz.aggregators.PCGrad
 SPACES = mz.training.trainer.SPACES
+QUICK = ("mlp", "convnet")
+XLA = ((0, "transformer"), (4, "pretrained"))  # of large networks: index of the architecture, and encoder
 
 
 def inputs_like(x):
@@ -86,7 +88,8 @@ def trainer(model, tasks, aggregator, space, **how):
 def test_trains_and_saves(combination, tmp_path):
     architecture, encoder, tasks, model, x, labels = combination
     check_eager_steps(architecture, encoder, model, tasks, x, labels)
-    check_compiled_steps(architecture, encoder, model, tasks, x, labels)
+    if is_compiled(architecture, encoder):
+        check_compiled_steps(architecture, encoder, model, tasks, x, labels)
     expected = model(x)
     check_deterministic(model, x, expected)
     check_keras_file(model, x, expected, tmp_path / "model.keras")
@@ -118,9 +121,17 @@ def check_all_moved(model, before, how):
 
 def eager_with(architecture, encoder):
     """Return pairs of an aggregator and a space: those not compiled. Without the first, spaces are alike."""
-    aggregator, space, _ = compiled_with(architecture, encoder)
-    compiled = (aggregator, space if aggregator else "shared")
-    return [pair for pair in ((None, "shared"), *itertools.product((PCGRAD,), SPACES)) if pair != compiled]
+    pairs = [(None, "shared"), *itertools.product((PCGRAD,), SPACES)]
+    if is_compiled(architecture, encoder):
+        aggregator, space, _ = compiled_with(architecture, encoder)
+        pairs.remove((aggregator, space if aggregator else "shared"))
+    return pairs
+
+
+def is_compiled(architecture, encoder):
+    """Return whether a combination trains in a graph too: with large networks, one in three or four."""
+    i, j = ARCHITECTURES.index(architecture), list(ENCODERS).index(encoder)
+    return encoder in QUICK or -i % 3 == j - 2 or i == 2 * j or (i, encoder) in XLA
 
 
 def compiled_with(architecture, encoder):
@@ -129,21 +140,22 @@ def compiled_with(architecture, encoder):
     An aggregator or XLA takes as long to compile as several models, so both are rare on large networks.
     """
     i, j = ARCHITECTURES.index(architecture), list(ENCODERS).index(encoder)
-    quick = encoder in ("mlp", "convnet")
-    jit_compile = (i + j) % 2 == 0 if quick else (i, encoder) in ((0, "transformer"), (4, "pretrained"))
-    aggregated = (i // 2 + j) % 2 == 0 or not jit_compile if quick else i == 2 * j
+    jit_compile = (i + j) % 2 == 0 if encoder in QUICK else (i, encoder) in XLA
+    aggregated = (i // 2 + j) % 2 == 0 or not jit_compile if encoder in QUICK else i == 2 * j
     space = "shared" if architecture in UNSHARED else SPACES[(i // 4 + j) % 2]
     return PCGRAD if aggregated else None, space, jit_compile
 
 
 def test_compiled_training_has_every_pair_of_choices():
-    chosen = [(*combination, *compiled_with(*combination)) for combination in COMBINATIONS]
-    choices = [list(dict.fromkeys(column)) for column in zip(*chosen, strict=True)]
+    """Eager steps have all combinations of an architecture and an encoder, so these need not be compiled."""
+    compiled = [combination for combination in COMBINATIONS if is_compiled(*combination)]
+    chosen = [(*combination, *compiled_with(*combination)) for combination in compiled]
+    choices = [ARCHITECTURES, list(ENCODERS), [None, PCGRAD], SPACES, [False, True]]
     missing = {
         pair
         for first, second in itertools.combinations(range(len(choices)), 2)
         for pair in itertools.product(choices[first], choices[second])
-        if pair not in {(row[first], row[second]) for row in chosen}
+        if (first, second) != (0, 1) and pair not in {(row[first], row[second]) for row in chosen}
     }
     assert missing == {("tabular", True)} | {(name, "representation") for name in UNSHARED}
 
