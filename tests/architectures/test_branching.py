@@ -10,7 +10,7 @@ from tests.architectures.harness import TASKS, batch, build, check_architecture,
 
 
 def test_contract():
-    check_architecture(branching, fixed=("branch_",), draws=True, steps=20)
+    check_architecture(branching, fixed=("branch_",), draws=True, steps=8)
 
 
 def test_parameter_counts():

@@ -152,7 +152,7 @@ def test_every_architecture_trains_every_level_and_saves(architecture, tmp_path)
     x = np.random.default_rng(0).normal(size=(4, 6, 5, 1)).astype("float32")
     labels = {"part": np.arange(120).reshape(4, 6, 5) % 4 - 1, "depth": np.ones((4, 6, 5, 2), "float32")}
     trainer = mz.Trainer(model, TASKS, aggregator=mz.aggregators.PCGrad())
-    draws = 20 if architecture == "branching" else 1  # each step draws one tree
+    draws = 8 if architecture == "branching" else 1  # each step draws one tree
     trainer.compile(keras.optimizers.SGD(1.0 if draws == 1 else 1e-3), run_eagerly=True)
     before = [variable.numpy() for variable in model.trainable_variables]
     for _ in range(draws):

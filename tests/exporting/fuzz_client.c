@@ -197,6 +197,7 @@ static void check_tensor(const TF_Tensor *tensor, const TensorInfo *input) {
 
 static void read_a_file(const Bytes *file, const char *path) {
   TensorInfo input = draw_input();
+  unlink(path); /* a new file may stay in memory: one that is cut and written again goes to the disk every time */
   FILE *written = fopen(path, "wb");
   fwrite(file->bytes, 1, file->size, written);
   fclose(written);

@@ -735,11 +735,14 @@ def test_every_balancer_composes_with_the_aggregator(aggregator):
 
 
 def combinations():
-    """Yield rows that cover all pairs but balancer with aggregator, which the test above covers."""
+    """Yield rows that cover all pairs but those of balancer, aggregator and architecture.
+
+    These the tests above cover, of which no step is compiled: that takes as long as many steps.
+    """
     axes = [list(ARCHITECTURES), list(BALANCERS), list(AGGREGATORS), ["graph", "xla"], SPACES]
     places = list(itertools.combinations(range(len(axes)), 2))
     rows = {
-        row: {(i, row[i], j, row[j]) for i, j in places if (i, j) != (1, 2)}
+        row: {(i, row[i], j, row[j]) for i, j in places if j > 2}
         for row in itertools.product(*axes)
         if makes_sense(row[0], row[2], row[4])
     }
