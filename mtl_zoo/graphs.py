@@ -3,6 +3,13 @@
 import keras
 
 
+class Part(keras.Model):
+    """A functional model whose layers see the masks of its inputs, and whose outputs have those they made."""
+
+    def compute_mask(self, inputs, previous_mask):
+        return None  # or Keras would hand masks of inputs to outputs, by their order
+
+
 def call_of(tensor):
     """Return the call of an operation that made a tensor, a node of Keras' graph."""
     operation, index, _ = tensor._keras_history
@@ -29,7 +36,7 @@ def part(inputs, outputs):
     graph = keras.Function(inputs, outputs)
     fresh = keras.tree.map_structure(_fresh, inputs)
     found = graph._run_through_graph(keras.tree.flatten(fresh), call_fn=_call)
-    return keras.Model(fresh, found)
+    return Part(fresh, found)
 
 
 def _fresh(tensor):

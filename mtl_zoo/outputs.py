@@ -205,6 +205,20 @@ def place(task, found, by_key):
     )
 
 
+def check_graph(found, what):
+    """Raise an error unless a model, as `by_task` returns it, is functional.
+
+    Args:
+        found: `keras.Model`.
+        what: What needs it, for the error.
+    """
+    if isinstance(found, ByTask):
+        raise ValueError(
+            f"{what} needs a functional model, whose layers and outputs can be told apart. Received: "
+            f"{type(found.model).__name__}, which has a `call` of its own"
+        )
+
+
 def check_shape(task, shape):
     """Raise an error unless an output has the shape that a task needs."""
     expected = (None, *task.output_shape)

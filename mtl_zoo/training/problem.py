@@ -8,6 +8,7 @@ import tensorflow as tf
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.outputs import check_graph
 from mtl_zoo.training import gradients, masks, representation
 
 SPACES = ("shared", "representation")
@@ -144,6 +145,7 @@ def _posed(model, tasks, balancer, aggregator, space):
 
 def _split(model, tasks, aggregator):
     """Return trunk and heads for an aggregator that can work on the representation between them."""
+    check_graph(model, "`space='representation'`")
     name = type(aggregator).__name__
     needs = "`space` must be 'shared'. Received: space='representation'"
     if aggregator.state_per_parameter:
@@ -161,5 +163,6 @@ def _split(model, tasks, aggregator):
 def _jacobian_shape(problem):
     sizes = [None]
     if problem.aggregator.state_per_parameter:
+        check_graph(problem.model, f"{type(problem.aggregator).__name__}, which remembers every parameter,")
         sizes = gradients.shared_sizes(problem.model, problem.tasks) or [0]
     return [(len(problem.tasks), size) for size in sizes]

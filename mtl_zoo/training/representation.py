@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo.graphs import call_of, part
+from mtl_zoo.graphs import Part, call_of, part
 from mtl_zoo.training.inlining import inlined
 
 
@@ -152,4 +152,4 @@ def _fixing(heads, number):
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, sparse=x.sparse, name=x.name), heads.input
     )
     start = [*tensors[:number], *map(keras.ops.stop_gradient, tensors[number:])]
-    return keras.Model([tensors, inputs], heads([start, inputs]))
+    return Part([tensors, inputs], heads([start, inputs]))
