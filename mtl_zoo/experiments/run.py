@@ -156,7 +156,8 @@ class Run:
             )
         if not self.is_interrupted and not overwrite:
             raise FileExistsError(
-                f"'{self.path}' must not hold a run, unless --overwrite allows to replace it."
+                f"'{self.path}' must not hold a run, unless --overwrite allows to replace it, or "
+                "--continue to give it more epochs."
             )
 
     def clear(self):
