@@ -1,21 +1,12 @@
-"""Turn any Keras file with one output per task into an ONNX file.
+"""Turn any Keras file with one output per task into an ONNX file: `mtl-zoo export --format=onnx`.
 
 python export/to_onnx.py --model=model.keras --output=digits.onnx \
     --task=left:classification --task=right:classification
 """
 
-import keras_file
-from absl import app
+import sys
 
-from mtl_zoo import exporting
-
-
-def export():
-    """Export what the flags describe and print the signature as a client will find it."""
-    model, tasks = keras_file.load()
-    exporting.onnx(model, tasks, keras_file.OUTPUT.value)
-    print("\n".join(exporting.describe(keras_file.OUTPUT.value)))
-
+from mtl_zoo.command_line.main import main
 
 if __name__ == "__main__":
-    app.run(lambda _: keras_file.run(export))
+    sys.exit(main(["export", "--format=onnx", *sys.argv[1:]]))

@@ -49,6 +49,13 @@ class Balancer(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `combine`.")
 
+    def for_tasks(self, names):
+        """Take what was given by names of tasks in their order; the trainer calls it before `build`.
+
+        Args:
+            names: Sequence of T names.
+        """
+
     def look(self, losses_after, present=None):
         """React to the losses of the same batch after the update; called if `second_look` is true.
 

@@ -1,5 +1,8 @@
 """A weighted sum of losses."""
 
+import numbers
+from collections.abc import Mapping
+
 import keras
 from keras import ops
 
@@ -15,15 +18,21 @@ class Static(Balancer):
     from the next step on, between calls of `fit` or in a callback, and checkpoints keep them.
 
     Args:
-        weights: One non-negative number per task, in the order of the tasks: what `task_weights` starts at.
+        weights: One non-negative number per task, what `task_weights` starts at: a list in the order of the
+            tasks, or a dictionary from their names, for a `Trainer`.
 
     Raises:
-        ValueError: If a weight is negative, or (when built) their number is not the number of tasks.
+        ValueError: If a weight is negative, or (when built) they are not those of the tasks.
 
     Example:
 
     >>> float(Static([0.5, 2.0])(np.array([1.0, 2.0])))
     4.5
+    >>> tasks = [mz.Task.binary("click"), mz.Task.regression("price")]
+    >>> model = mz.architectures.hard_sharing(keras.Input((8,)), tasks, mz.encoders.mlp(16))
+    >>> trainer = mz.Trainer(model, tasks, Static({"price": 0.5, "click": 1.0}))
+    >>> trainer.balancer.task_weights.numpy().tolist()
+    [1.0, 0.5]
 
     Reference:
         [Caruana, 1997](https://doi.org/10.1023/A:1007379606734)
@@ -31,9 +40,33 @@ class Static(Balancer):
 
     def __init__(self, weights, **kwargs):
         super().__init__(**kwargs)
-        self.start = arguments.numbers("weights", weights, least=0)
+        self.names = list(weights) if isinstance(weights, Mapping) else None
+        if isinstance(weights, numbers.Number | str):
+            raise ValueError(
+                "`weights` must hold one non-negative number per task, as in [1.0, 0.5] or {'kind': 1.0, "
+                f"'age': 0.5}}. Received: weights={weights!r}"
+            )
+        values = list(weights.values()) if self.names is not None else weights
+        self.start = arguments.numbers("weights", values, least=0)
+
+    def for_tasks(self, names):
+        """Put weights that were given by name into the order of the tasks."""
+        if self.names is not None:
+            if set(names) != set(self.names):
+                raise ValueError(
+                    f"`weights` must have a number for each of the tasks {list(names)} and no other. "
+                    f"Received weights for {self.names}"
+                )
+            self.start, self.names = [self.start[self.names.index(name)] for name in names], None
+
+    def get_config(self):
+        """Return the arguments; the weights as a list once they are in the order of the tasks."""
+        by_name = self.names and dict(zip(self.names, self.start, strict=True))
+        return super().get_config() | {"weights": by_name or self.start}
 
     def build(self, losses_shape):
+        if self.names is not None:
+            raise ValueError(f"`weights` by name must be given to a `Trainer`. Received: {self.names}")
         arguments.per_task("weights", self.start, losses_shape[0])
         self.task_weights = self.add_weight(
             name="task_weights",

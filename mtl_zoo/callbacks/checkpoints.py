@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import warnings
 
 import numpy as np
@@ -88,6 +89,17 @@ def clear(directory):
         _remove(path)
     if directory.is_dir() and not any(directory.iterdir()):
         directory.rmdir()
+
+
+def move(directory, target):
+    """Move the newest checkpoint to another directory, in place of those there, and remove the others."""
+    target = pathlib.Path(target)
+    clear(target)
+    target.mkdir(parents=True, exist_ok=True)
+    newest = _all(directory)[-1]
+    shutil.copyfile(newest, target / PARTIAL)
+    (target / PARTIAL).rename(target / newest.name)
+    clear(directory)
 
 
 def as_read(value):

@@ -154,6 +154,8 @@ class Resume(keras.callbacks.Callback):
         if self._interrupted is not None:
             self._batch = self._interrupted["batch"]
             self._restore()
+            if not self._batch:  # saved at the end of a training, whose metrics were not reset
+                self.model.reset_metrics()
         self._between_steps(due=self.every == "epoch")
 
     def on_train_batch_begin(self, batch, logs=None):

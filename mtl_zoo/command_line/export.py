@@ -1,4 +1,4 @@
-"""`mtl-zoo export`: from a run to a SavedModel, a LiteRT or an ONNX file."""
+"""`mtl-zoo export`: from a run or a Keras file to a SavedModel, a LiteRT or an ONNX file."""
 
 import math
 
@@ -6,25 +6,36 @@ from absl import flags
 
 from mtl_zoo import exporting, files
 from mtl_zoo.command_line.common_flags import define_path
-from mtl_zoo.command_line.recipe_flags import define_locations, located
-from mtl_zoo.experiments import Run
+from mtl_zoo.command_line.recipe_flags import define_locations
 from mtl_zoo.experiments.recipe import LOCATIONS
 from mtl_zoo.exporting.litert import PRECISIONS
 from mtl_zoo.exporting.saved_model import BATCH_SIZES, DEVICES
 
 FORMATS = ("saved_model", "litert", "onnx")
-FLAGS_OF_ALL_FORMATS = ("run_dir", "output", "format", *LOCATIONS)
-NEEDED_BY = {"batch_sizes": "device", "image_scale": "image_bytes", "image_offset": "image_bytes"}
+FLAGS_OF_ALL_FORMATS = ("run_dir", "model", "task", "output", "format", *LOCATIONS)
+OF_LITERT = ("precision", "representative")
+NEEDED_BY = {
+    "representative": "precision",
+    "batch_sizes": "device",
+    "image_scale": "image_bytes",
+    "image_offset": "image_bytes",
+}
 
 
 def define(options):
     """Define the flags: of all formats, then of some."""
-    define_path(options, "run_dir", "Directory of a finished run.")
+    flags.DEFINE_string("run_dir", None, "Directory of a finished run.", flag_values=options)
+    file = "Or any Keras file (.keras) with a dict of logits, one output per task."
+    flags.DEFINE_string("model", None, file, flag_values=options)
+    tasks = "Of a --model: name:kind of an output, once per task."
+    flags.DEFINE_multi_string("task", [], tasks, flag_values=options)
     define_path(options, "output", "What to write; must not exist. Servers expect a number.")
     formats = "saved_model: a directory; litert: a file *.tflite; onnx: a file *.onnx."
     flags.DEFINE_enum("format", FORMATS[0], FORMATS, formats, flag_values=options)
     precision = "Of a LiteRT file; int8 is calibrated on training examples."
     flags.DEFINE_enum("precision", PRECISIONS[0], PRECISIONS, precision, flag_values=options)
+    examples = "Examples for int8 in their place: .npz file of arrays by input."
+    flags.DEFINE_string("representative", None, examples, flag_values=options)
     names = "JSON file, {task: [names of its classes]}; these tasks also answer class ids and names."
     flags.DEFINE_string("class_names", None, names, flag_values=options)
     _define_raw_inputs(options)
@@ -40,18 +51,32 @@ def define(options):
 
 def export(options):
     """Write a trained model as a TensorFlow SavedModel, or as a LiteRT or ONNX file."""
+    from mtl_zoo.command_line import sources
+
+    _check_source(options)
     _check_flags_of_format(options)
-    run = Run(options.run_dir)
-    model, recipe = run.model, located(run.recipe, options)
-    information = run.information(options.output)
-    if options.format == "litert":
-        representative = recipe.load("train") if options.precision == "int8" else None
-        exporting.litert(model, run.tasks, options.output, options.precision, representative, information)
-    elif options.format == "onnx":
-        exporting.onnx(model, run.tasks, options.output, information)
+    source = sources.of_run(options) if options.run_dir else sources.of_file(options)
+    if options.format == "saved_model":
+        _export_saved_model(source, options)
     else:
-        _export_saved_model(model, recipe, options, information)
+        model, tasks, _, information, _ = source
+        if options.format == "onnx":
+            exporting.onnx(model, tasks, options.output, information)
+        else:
+            examples = sources.representative(options, source) if options.precision == "int8" else None
+            exporting.litert(model, tasks, options.output, options.precision, examples, information)
     print("\n".join(exporting.describe(options.output)))
+
+
+def _check_source(options):
+    """Refuse flags that name no model, or two, or do not suit it."""
+    if bool(options.run_dir) == bool(options.model):
+        raise flags.Error("Either --run_dir or --model must be given.")
+    if bool(options.model) != bool(options.task):
+        raise flags.Error("--model must come with --task=name:kind of each output, and --task with --model.")
+    wrong = [name for name in (*LOCATIONS, "warmup") if options.model and options[name].value]
+    if wrong:
+        raise flags.Error(f"--model has no data. Received: {', '.join(f'--{name}' for name in wrong)}")
 
 
 def _define_raw_inputs(options):
@@ -73,7 +98,7 @@ def _define_list(options, name, default, text, are_right, kind):
 def _check_flags_of_format(options):
     """Refuse flags that the chosen format would ignore."""
     given = {name for name in options if options[name].present} - {*FLAGS_OF_ALL_FORMATS}
-    wrong = {name for name in given if options.format != ("litert" if name == "precision" else "saved_model")}
+    wrong = {name for name in given if options.format != ("litert" if name in OF_LITERT else "saved_model")}
     if wrong:
         names = ", ".join(f"--{name}" for name in sorted(wrong))
         raise ValueError(f"Flags must suit --format={options.format}. Received: {names}")
@@ -82,27 +107,32 @@ def _check_flags_of_format(options):
             raise ValueError(f"--{name} must come with --{needed}, without which it has no effect.")
 
 
-def _export_saved_model(model, recipe, options, information):
+def _export_saved_model(source, options):
     pixels = exporting.Pixels(_numbers(options.image_scale), _numbers(options.image_offset))
     exporting.saved_model(
-        model,
-        recipe.tasks(),
+        source.model,
+        source.tasks,
         options.output,
-        class_names=_class_names(options.class_names),
+        class_names=_class_names(options.class_names) or _known_names(source, options),
         image_bytes=pixels if options.image_bytes else None,
         example=options.example,
         device=options.device,
         batch_sizes=[int(size) for size in options.batch_sizes],
         bfloat16=options.bfloat16,
-        warmup=_first_inputs(recipe, model) if options.warmup else None,
-        information=information,
+        warmup=_first_inputs(source) if options.warmup else None,
+        information=source.information,
     )
 
 
-def _first_inputs(recipe, model):
+def _first_inputs(source):
     """Return the first test example as a batch of one, by the names of the inputs."""
-    inputs, *_ = next(iter(recipe.load("test")))
-    return {name: array[:1].numpy() for name, array in exporting.by_name(model, inputs).items()}
+    inputs, *_ = next(iter(source.load("test")))
+    return {name: array[:1].numpy() for name, array in exporting.by_name(source.model, inputs).items()}
+
+
+def _known_names(source, options):
+    """Return the names of classes that the data tell; a TPU cannot look them up."""
+    return source.class_names if options.device != "tpu" else {}
 
 
 def _class_names(path):

@@ -5,7 +5,8 @@ import sys
 import tensorflow as tf
 from absl import flags
 
-from mtl_zoo.command_line import evaluate, export, list_choices, train, verify
+from mtl_zoo.command_line import evaluate, export, inspect_table, list_choices, predict, train, verify
+from mtl_zoo.versions import versions
 
 HELP = ("-h", "--help")
 COMMANDS = {
@@ -13,6 +14,8 @@ COMMANDS = {
     "evaluate": (evaluate.evaluate, evaluate.define),
     "export": (export.export, export.define),
     "verify": (verify.verify, verify.define),
+    "predict": (predict.predict, predict.define),
+    "inspect": (inspect_table.inspect_table, inspect_table.define),
     "list": (list_choices.list_choices, list_choices.define),
 }
 
@@ -43,6 +46,9 @@ def _dispatch(arguments):
     name, *rest = arguments or [""]
     if name in HELP:
         print(_usage())
+        return
+    if name == "--version":
+        print(", ".join(" ".join(pair) for pair in versions().items()))
         return
     if name not in COMMANDS:
         raise flags.Error(f"The first argument must be one of {', '.join(COMMANDS)}. Received: {name!r}")

@@ -50,9 +50,10 @@ def define_count(options, name, default, text, most, least=1, **_):
     flags.register_validator(name, lambda number: number <= most, f"must be at most {most:,}", options)
 
 
-def recipe_of(options):
-    """Return the recipe that flags tell."""
-    return Recipe(**{field.name: options[key].value for key, field in FIELDS.items()})
+def recipe_of(options, dataset=None):
+    """Return the recipe that flags tell; `dataset` takes the place of that of the flags, if it is given."""
+    chosen = {field.name: options[key].value for key, field in FIELDS.items()}
+    return Recipe(**chosen | ({"dataset": dataset} if dataset else {}))
 
 
 def located(recipe, options):

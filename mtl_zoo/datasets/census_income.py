@@ -94,7 +94,7 @@ def load(split, batch_size, data_dir=None, manual_dir=None, seed=0, drop_remaind
 
     Returns:
         `tf.data.Dataset` of `({column: value}, {"income": label, "never_married": label})`: float32 or string
-        columns `[batch]`, and int64 labels `[batch]`, 0 or 1.
+        columns `[batch, 1]`, and int64 labels `[batch]`, 0 or 1.
 
     Raises:
         ValueError: If there is no such split, the batch size is below 1, or a row of a file is not right.
@@ -181,4 +181,5 @@ def _number(text, place):
 
 
 def _transform(features):
-    return {name: features[name] for name in FEATURES}, pipeline.pick(features, TASKS)
+    columns = {name: features[name][:, None] for name in FEATURES}
+    return columns, pipeline.pick(features, TASKS)

@@ -7,7 +7,7 @@ from mtl_zoo.datasets import features
 from mtl_zoo.datasets.labelled_table import LabelledTable
 from mtl_zoo.datasets.labels import label_columns
 from mtl_zoo.datasets.table import Table
-from mtl_zoo.encoders.tabular import tabular, tabular_inputs
+from mtl_zoo.encoders.tabular import DTYPES, tabular, tabular_inputs
 
 
 class CSVFile(LabelledTable):
@@ -26,7 +26,8 @@ class CSVFile(LabelledTable):
 
     Args:
         path: Path of a CSV file in UTF-8: commas between the cells, and double quotes around a cell that
-            holds commas, quotes or line ends.
+            holds commas, quotes or line ends; of a Parquet file (`.parquet`, which needs `pyarrow`), or of
+            JSON lines (`.jsonl`). A pattern with `*` stands for several files of the same columns.
         tasks: Sequence of `Task` with one class or a fixed number of values per example.
         classes: Optional dictionary from the names of tasks to the words in the cells that stand for classes
             0, 1 and so on. Defaults to `None`: labels of classes are integers from 0.
@@ -46,6 +47,8 @@ class CSVFile(LabelledTable):
         SIZES: Dictionary from the names of splits to the numbers of their examples.
         bad_rows: List of one string per skipped row: file, row and reason. The number of a row is that of the
             line where it begins; the names of the columns are in row 1.
+        kinds: Dictionary from columns of features to what they were taken for, such as `"numbers float32"`,
+            `"categories string"` or `"categories int64"`.
 
     Raises:
         ValueError: If the file is empty or not UTF-8, a column is missing or has no name of its own, no
@@ -96,7 +99,12 @@ class CSVFile(LabelledTable):
             }
             self._first_row = {name: array[:1] for name, array in arrays.items()}
             self._numbers = [name for name, column in columns.items() if kinds[column] == features.NUMBERS]
-            return arrays, dict.fromkeys(ignore, "ignored") | _describe(table, columns, arrays, kinds)
+            self.kinds = {
+                column: f"{kinds[column]} {DTYPES[arrays[name].dtype.kind]}"
+                for name, column in columns.items()
+            }
+            notes = dict.fromkeys(ignore, "ignored") | _describe(table, columns, arrays, kinds)
+            return {name: array[:, None] for name, array in arrays.items()}, notes
 
         arguments.texts("ignore", ignore)
         super().__init__(Table(path, missing), tasks, classes, split_column, split_seed, read_inputs)
@@ -119,16 +127,27 @@ def _feature_columns(table, tasks, ignore, split_column):
     """Return a dict from names that Keras takes to the columns that are features."""
     table.check_columns(ignore)
     others = {*ignore, split_column, *(column for task in tasks for column in label_columns(task))}
-    columns = {}
-    for column in table.columns:
-        if column not in others:
-            columns[_free_name(re.sub(r"\W", "_", column, flags=re.ASCII), columns)] = column
+    columns = input_names(column for column in table.columns if column not in others)
     if not columns:
         raise ValueError(
             f"'{table.path}' must have at least one column of features beside {sorted(others - {None})}. "
             f"Received columns: {list(table.columns)}"
         )
     return columns
+
+
+def input_names(columns):
+    """Return a dict from names that Keras takes to columns.
+
+    Example:
+
+    >>> input_names(["age", "hours per week", "hours-per-week"])
+    {'age': 'age', 'hours_per_week': 'hours per week', 'hours_per_week_2': 'hours-per-week'}
+    """
+    names = {}
+    for column in columns:
+        names[_free_name(re.sub(r"\W", "_", column, flags=re.ASCII), names)] = column
+    return names
 
 
 def _free_name(name, taken):

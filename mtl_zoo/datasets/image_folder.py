@@ -95,7 +95,7 @@ class ImageFolder(LabelledTable):
 
         def read_inputs(table):
             table.check_columns([file_column])
-            return _read_paths(table, folder, file_column), {file_column: "images"}
+            return read_paths(table, folder, file_column), {file_column: "images"}
 
         super().__init__(Table(labels, missing), tasks, classes, split_column, split_seed, read_inputs)
 
@@ -113,11 +113,15 @@ class ImageFolder(LabelledTable):
 
     def _decode(self, example):
         """Replace the path of an example by its image."""
-        image = tf.image.resize(_pixels(example["inputs"]), self._size)
-        return example | {"inputs": tf.ensure_shape(image, (*self._size, 3)) / 255.0}
+        return example | {"inputs": decode(example["inputs"], self._size)}
 
 
-def _read_paths(table, folder, file_column):
+def decode(path, size):
+    """Return the image in a file, float32 `[*size, 3]` in `[0, 1]`."""
+    return tf.ensure_shape(tf.image.resize(_pixels(path), size), (*size, 3)) / 255.0
+
+
+def read_paths(table, folder, file_column):
     """Return an array of the images' paths, and reject the rows without an image that can be decoded."""
 
     def find(cell):

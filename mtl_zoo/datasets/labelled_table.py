@@ -55,7 +55,7 @@ class LabelledTable:
             drop_remainder: Whether to leave out a last batch that is not full. Defaults to `False`.
 
         Returns:
-            `tf.data.Dataset` of `(inputs, {task: label})`: a dict of columns `[batch]`, or images
+            `tf.data.Dataset` of `(inputs, {task: label})`: a dict of columns `[batch, 1]`, or images
             `[batch, height, width, 3]` in `[0, 1]`; int64 labels of classes, -1 where missing, and float32
             labels of numbers, NaN where missing, each `[batch]`, or `[batch, n]` with `n > 1` values.
 

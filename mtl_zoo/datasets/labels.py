@@ -92,6 +92,7 @@ def _labels(table, task, vocabulary):
 def _column(table, task, name, vocabulary):
     markers = table.markers(name)
     if task.max_label is None:
+        _check_numbers(table, name)
         values = np.array(table.parse(name, cells.number, math.nan, markers))
         warn_of_resolution(f"Labels '{name}' of '{table.path}'", values[table.good()])
         return values.astype("float32")
@@ -101,6 +102,17 @@ def _column(table, task, name, vocabulary):
     _check_words(table, task, name)
     parse = functools.partial(_class_index, max_label=task.max_label)
     return np.array(table.parse(name, parse, -1, markers), "int64")
+
+
+def _check_numbers(table, name):
+    """Raise an error if most labels that are to be numbers are words."""
+    present = [cell for cell in table.columns[name] if cell not in table.markers(name)]
+    words = [cell for cell in present if not cells.looks_like_number(cell)]
+    if 2 * len(words) > len(present):
+        raise ValueError(
+            f"'{table.path}', column '{name}' must hold numbers; words are labels of a binary task or a "
+            f"classification. Received: {len(words)} words in {len(present)} labels, such as {words[0]!r}"
+        )
 
 
 def _check_words(table, task, name):

@@ -23,7 +23,7 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
 
     Returns:
         `tf.data.Dataset` of `(columns, {"rating": stars, "like": label})`: dict of string, int64 and float32
-        columns `[batch]`; float32 `[batch]` from 1 to 5; and int64 `[batch]`, 1 from 4 stars.
+        columns `[batch, 1]`; float32 `[batch]` from 1 to 5; and int64 `[batch]`, 1 from 4 stars.
 
     Note:
         The splits are at random over ratings: users and movies of the test split occur in training, as in
@@ -65,4 +65,5 @@ def _decode(features):
 
 
 def _transform(features):
-    return {name: features[name] for name in FEATURES}, pipeline.pick(features, TASKS)
+    columns = {name: features[name][:, None] for name in FEATURES}
+    return columns, pipeline.pick(features, TASKS)

@@ -1,37 +1,56 @@
-"""Tables of a user's own: the cells of a CSV file, and the rows that are not right."""
+"""Tables of a user's own: the cells of files by column, and the rows that are not right."""
 
-import csv
-import io
-import pathlib
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
 from mtl_zoo import arguments
 from mtl_zoo.datasets.cells import MARKERS
+from mtl_zoo.datasets.records import find_files, records
+
+
+class Place(NamedTuple):
+    """Where a row of one of several files is; they sort in the order of the files.
+
+    Example:
+
+    >>> f"row {Place(0, 'may.csv', 7)}"
+    "row 7 of 'may.csv'"
+    """
+
+    index: int
+    file: str
+    line: int
+
+    def __str__(self):
+        return f"{self.line} of '{self.file}'"
 
 
 class Table:
-    r"""Cells of a CSV file by column, and the rows that are not right.
+    r"""Cells of a CSV file by column, and the rows that are not right; also of Parquet and JSON lines.
 
     The first row names the columns. Spaces around a cell and empty lines do not count; a cell in double
     quotes may hold commas, quotes (doubled) and line ends.
 
     Args:
-        path: Path of a CSV file in UTF-8, with or without a byte order mark.
+        path: Path of a CSV file in UTF-8, with or without a byte order mark, or of a file that
+            `mtl_zoo.datasets.records.records` reads by its ending; with `*`, `?` or `[...]` in its name,
+            several of the same columns, one after the other.
         missing: What a cell holds where a value is missing, beside nothing at all: strings, as they are in
             the file, or a dictionary from columns to such sequences, in which other columns have the usual
             ones. Defaults to `None`: the usual ones, `mtl_zoo.datasets.cells.MARKERS`.
 
     Attributes:
         columns: Dictionary from names to tuples of cells, of the rows with the right number of cells.
-        rows: Number of each of these rows: that of the line in the file where it begins, from 1.
+        rows: Number of each of these rows: that of the line in the file where it begins, from 1; of several
+            files a `Place`.
         bad: Dictionary from the number of each row that is not right to what is wrong with it.
 
     Raises:
-        ValueError: If the file is empty or not UTF-8, two columns have one name or one has none, or `missing`
-            is neither or names a column that is not there.
+        ValueError: If the file is empty or not UTF-8, two columns have one name or one has none, several
+            files have not the same columns, or `missing` is neither or names a column that is not there.
         OSError: If the file cannot be read.
 
     Example:
@@ -50,9 +69,7 @@ class Table:
     def __init__(self, path, missing=None):
         self.path = arguments.path("path", path)
         self.rows, self.bad = [], {}
-        records = _records(path)
-        header = self._header(records)
-        cells = list(self._right_rows(records, len(header)))
+        header, cells = self._read(find_files(path))
         self.columns = dict(
             zip(header, zip(*cells, strict=True) if cells else [()] * len(header), strict=True)
         )
@@ -62,8 +79,11 @@ class Table:
         """Raise a `ValueError` unless the table has these columns."""
         missing = [name for name in names if name not in self.columns]
         if missing:
+            found = list(self.columns)
+            is_one = len(found) == 1 and any(mark in found[0] for mark in ";\t|")
             raise ValueError(
-                f"'{self.path}' must have the columns {missing}. Received columns: {list(self.columns)}"
+                f"'{self.path}' must have the columns {missing}. Received columns: {found}"
+                + (", which commas must separate" if is_one else "")
             )
 
     def markers(self, name):
@@ -134,52 +154,42 @@ class Table:
             for name, markers in ({None: MARKERS} | given).items()
         }
 
-    def _header(self, records):
-        lines, names = next(records, (None, []))
-        if lines is None:
-            raise ValueError(f"'{self.path}' must begin with a row of column names. Received: an empty file")
-        if isinstance(names, csv.Error):
-            raise ValueError(f"'{self.path}', row {lines[0]}: the row must be valid CSV ({names}).")
-        if len(set(names)) < len(names) or "" in names:
-            raise ValueError(f"'{self.path}': every column must have a name of its own. Received: {names}")
-        return names
+    def _read(self, files):
+        """Return the names of the columns, and the cells of the right rows of all files in that order."""
+        names, cells = None, []
+        for index, file in enumerate(files):
+            found = records(file)
+            header = _header(file, found)
+            names = header if names is None else names
+            if set(header) != set(names):
+                raise ValueError(
+                    f"'{file}' must have the columns of '{files[0]}', {names}. Received columns: {header}"
+                )
+            order = [header.index(name) for name in names]
+            for line, row in self._right_rows(found, len(header), file if len(files) > 1 else None, index):
+                self.rows.append(line)
+                cells.append(row if header == names else [row[position] for position in order])
+        return names, cells
 
-    def _right_rows(self, records, width):
-        """Yield the rows of `width` cells and keep their numbers; all lines of another row are bad."""
-        for lines, cells in records:
-            if isinstance(cells, csv.Error):
-                self.bad |= dict.fromkeys(lines, f"the row must be valid CSV ({cells})")
+    def _right_rows(self, found, width, file, index):
+        """Yield the numbers and cells of the rows of `width` cells; all lines of another row are bad."""
+        for lines, cells in found:
+            numbers = lines if file is None else [Place(index, file, line) for line in lines]
+            if isinstance(cells, str):
+                self.bad |= dict.fromkeys(numbers, cells)
             elif len(cells) != width:
-                self.bad |= dict.fromkeys(lines, f"there must be {width} cells. Received: {len(cells)}")
+                self.bad |= dict.fromkeys(numbers, f"there must be {width} cells. Received: {len(cells)}")
             else:
-                self.rows.append(lines[0])
-                yield cells
+                yield numbers[0], cells
 
 
-def _records(path):
-    """Yield the lines of each row that is not empty, a range, and its cells or the `csv.Error` in it."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True, strict=True)
-    while True:
-        first = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield range(first, reader.line_num + 1), error
-            continue
-        if cells is None:
-            return
-        if len(cells) > 1 or any(cells):
-            yield range(first, reader.line_num + 1), [cell.strip() for cell in cells]
-
-
-def _text(path):
-    try:
-        return pathlib.Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise type(error)(f"'{path}' must be a file that can be read ({error.strerror}).") from None
-    except UnicodeDecodeError as error:
-        row = error.object.count(b"\n", 0, error.start) + 1
-        byte = error.object[error.start]
-        raise ValueError(
-            f"'{path}', row {row}: the text must be UTF-8. Received: byte 0x{byte:02x}"
-        ) from None
+def _header(path, found):
+    """Return the names of the columns, each its own."""
+    lines, names = next(found, (None, []))
+    if lines is None:
+        raise ValueError(f"'{path}' must begin with a row of column names. Received: an empty file")
+    if isinstance(names, str):
+        raise ValueError(f"'{path}', row {lines[0]}: {names}.")
+    if len(set(names)) < len(names) or "" in names:
+        raise ValueError(f"'{path}': every column must have a name of its own. Received: {names}")
+    return names

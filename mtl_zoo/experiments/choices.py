@@ -1,6 +1,5 @@
 """What the command line can choose from, found in the module tree, and `name:key=value,key=value`."""
 
-import ast
 import dataclasses
 import inspect
 import re
@@ -10,6 +9,7 @@ from types import ModuleType
 import keras
 
 from mtl_zoo import aggregators, architectures, balancers, datasets, encoders
+from mtl_zoo.experiments import argument_text, own_data
 
 MANY = 3  # tasks that a line names
 
@@ -110,7 +110,7 @@ class Family:
         if not isinstance(text, str):
             raise ValueError(f"The {self.kind} must be chosen by name. Received: {text!r}")
         name, _, arguments = text.partition(":")
-        choice = Choice(text, self._member(name), _parse_arguments(arguments))
+        choice = Choice(text, self._member(name), argument_text.parse(arguments))
         self._check_arguments(choice)
         return choice
 
@@ -223,6 +223,7 @@ FAMILIES = {
             datasets,
             _is_dataset,
             ("split", "batch_size", "data_dir", "manual_dir", "seed", "drop_remainder"),
+            own_data.OWN,
         ),
         Family("architecture", architectures, _is_architecture, ("inputs", "tasks", "encoder", "head")),
         Family("encoder", encoders, _is_encoder, ("data", "input_shape")),
@@ -249,24 +250,6 @@ def _function(member):
 
 def _plain(name):
     return name.strip().replace("_", "").lower()
-
-
-def _parse_arguments(text):
-    """Read `key=value,key=value`; a comma separates where `key=` follows."""
-    arguments = {}
-    for part in re.split(r",(?=\s*\w+\s*=)", text) if text else []:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not key.isidentifier() or key in arguments:
-            raise ValueError(f"Arguments must be key=value,... with every key once. Received: {text!r}")
-        arguments[key] = _parse_value(value)
-    return arguments
-
-
-def _parse_value(text):
-    try:
-        return ast.literal_eval(text)
-    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
-        return text
 
 
 def _describe_parameter(parameter):

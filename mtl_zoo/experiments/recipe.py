@@ -14,6 +14,7 @@ from mtl_zoo import arguments, files
 from mtl_zoo.experiments import choices
 from mtl_zoo.experiments.encoder import make_encoder
 from mtl_zoo.experiments.optimizer import make_optimizer
+from mtl_zoo.experiments.own_data import OwnData, data_of, settled
 from mtl_zoo.experiments.schedule import SCHEDULES, make_schedule
 from mtl_zoo.training.distribution import STRATEGIES
 from mtl_zoo.training.trainer import NON_FINITE, SPACES, Trainer
@@ -40,7 +41,7 @@ def _field(default, text, check, **about):
 def _choice(kind, default, text="", **about):
     text = text or f"The {kind}: name or name:key=value,...; `mtl-zoo list` shows all."
     family = choices.FAMILIES[kind]
-    return _field(default, text, lambda name, value: family.parse(value).text, family=family, **about)
+    return _field(default, text, lambda name, value: settled(family.parse(value)), family=family, **about)
 
 
 def _count(default, text, most, least=1, **about):
@@ -61,7 +62,7 @@ class Recipe:
     and recipes of equal values are equal.
 
     Args:
-        dataset: Choice among `mz.datasets`. Defaults to `"multi_digits"`.
+        dataset: Choice among `mz.datasets`, `csv_file` and `image_folder`. Defaults to `"multi_digits"`.
         architecture: Choice among `mz.architectures`. Defaults to `"hard_sharing"`.
         balancer: Choice among `mz.balancers`. Defaults to `"equal"`.
         aggregator: Choice among `mz.aggregators`, or `"none"`, the default.
@@ -205,9 +206,14 @@ class Recipe:
         """Return the directories of the data, by name."""
         return {name: getattr(self, name) for name in LOCATIONS}
 
+    @functools.cached_property
+    def data(self):
+        """The module of the dataset, or files of a user's own, used like one."""
+        return data_of(self._chosen("dataset"))
+
     def tasks(self):
         """Return the tasks of the dataset, or the chosen ones, in the dataset's order."""
-        known = {task.name: task for task in self._chosen("dataset").target.TASKS}
+        known = {task.name: task for task in self.data.TASKS}
         names = self.task_names or list(known)
         if not set(names) <= set(known):
             raise ValueError(f"Tasks must be among {', '.join(known)}. Received: {', '.join(names)}")
@@ -215,14 +221,14 @@ class Recipe:
 
     def inputs(self):
         """Return fresh inputs of the dataset."""
-        return self._chosen("dataset").target.inputs()
+        return self.data.inputs()
 
     def load(self, split):
         """Return a split of the dataset in batches, `"train"`, `"validation"` or `"test"`."""
-        data = self._chosen("dataset")
+        given = {} if isinstance(self.data, OwnData) else self._chosen("dataset").arguments
         manual = {"manual_dir": self.manual_dir} if self.manual_dir else {}
-        options = {"data_dir": self.data_dir, "seed": self.seed, **data.arguments, **manual}
-        return data.target.load(split, self.batch_size, **options)
+        options = {"data_dir": self.data_dir, "seed": self.seed, **given, **manual}
+        return self.data.load(split, self.batch_size, **options)
 
     def model(self):
         """Return a fresh model; sets the seed of all that is random first."""
@@ -258,7 +264,7 @@ class Recipe:
     def _encoder(self):
         """Return the chosen stages or the dataset's; those adapted on data take the places of its files."""
         if self.encoder is None:
-            encoder = self._chosen("dataset").target.encoder
+            encoder = self.data.encoder
             wanted = inspect.signature(encoder).parameters
             return encoder(**{name: place for name, place in self.places().items() if name in wanted})
         reader = dataclasses.replace(self, batch_size=ADAPTED_ON)

@@ -9,6 +9,7 @@ import shutil
 import keras
 
 from mtl_zoo import arguments, files
+from mtl_zoo.experiments.own_data import OwnData
 from mtl_zoo.experiments.recipe import ADDED, FIELDS, Recipe
 from mtl_zoo.validation import check_tasks
 
@@ -18,9 +19,10 @@ HISTORY = "history.csv"
 METRICS = "metrics.json"
 CURVES = "curves.png"
 LOGS = "logs"
-BACKUP = "backup"
+BACKUP = "backup"  # of a training that goes on
+STATE = "state"  # at the end, to go on from
 SUMS = "SHA256SUMS"
-PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS, SUMS)
+PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS, STATE, SUMS)
 SUMMED = (CONFIG, METRICS, MODEL)  # what is read again
 GIVEN = {key: files.Kind("given", lambda value: True) for key in FIELDS if key not in ADDED}
 MEASURED = {"test": files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x))}
@@ -93,6 +95,11 @@ class Run:
         return self.recipe.tasks()
 
     @property
+    def class_names(self):
+        """Dictionary from tasks to the words of their classes, where data of a user's own have any."""
+        return self.recipe.data.class_names if isinstance(self.recipe.data, OwnData) else {}
+
+    @property
     def metrics(self):
         """What `metrics.json` holds; `None` for a number that is not defined, nothing if none was measured.
 
@@ -120,8 +127,11 @@ class Run:
             artefact: Path of what is exported.
         """
         folder = os.path.dirname(os.path.realpath(artefact))
+        data = {"dataset": self.recipe.dataset}
+        if isinstance(self.recipe.data, OwnData):
+            data = {"dataset": self.recipe.data.about["kind"], "table": self.recipe.data.about}
         return {
-            "dataset": self.recipe.dataset,
+            **data,
             "architecture": self.recipe.architecture,
             "run_dir": os.path.relpath(os.path.realpath(self.path), folder),
             "metrics": self.metrics.get("test", {}),
@@ -146,7 +156,8 @@ class Run:
             )
         if not self.is_interrupted and not overwrite:
             raise FileExistsError(
-                f"'{self.path}' must not hold a run, unless --overwrite allows to replace it."
+                f"'{self.path}' must not hold a run, unless --overwrite allows to replace it, or "
+                "--continue to give it more epochs."
             )
 
     def clear(self):

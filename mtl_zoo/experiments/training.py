@@ -10,10 +10,11 @@ import time
 import keras
 
 from mtl_zoo import arguments, exporting, files, plots
-from mtl_zoo.callbacks import Resume
+from mtl_zoo.callbacks import Resume, checkpoints
+from mtl_zoo.experiments.own_data import OwnData
 from mtl_zoo.experiments.recipe import Recipe
 from mtl_zoo.experiments.record import Record
-from mtl_zoo.experiments.run import BACKUP, CURVES, Run
+from mtl_zoo.experiments.run import BACKUP, CURVES, STATE, Run
 from mtl_zoo.training import distribution
 from mtl_zoo.training.labels import labelled_fractions
 
@@ -58,8 +59,9 @@ def train(recipe, run_dir, overwrite=False, export=None, quiet=False):
         if not is_chief:
             return None
         if export:
-            exporting.saved_model(run.model, run.tasks, export, information=run.information(export))
-        resume.clear()
+            about = {"class_names": run.class_names, "information": run.information(export)}
+            exporting.saved_model(run.model, run.tasks, export, **about)
+        checkpoints.move(run.path / BACKUP, run.path / STATE)
     return run
 
 
@@ -124,7 +126,8 @@ def _fit(trainer, splits, recipe, run, resume, quiet):
     if not math.isfinite(best.best):
         raise ValueError(f"The validation loss must be finite in some epoch. Received: {history['val_loss']}")
     run.save_model(trainer.model)
-    title = ", ".join((recipe.dataset, recipe.architecture, recipe.balancer, recipe.aggregator))
+    dataset = recipe.dataset.partition(":")[0] if isinstance(recipe.data, OwnData) else recipe.dataset
+    title = ", ".join((dataset, recipe.architecture, recipe.balancer, recipe.aggregator))
     with files.replaced(run.path / CURVES) as partial:
         plots.curves(history, trainer.tasks, title).savefig(partial, dpi=150)
     return {"best_epoch": best.best_epoch + 1, "seconds": round(time.monotonic() - started, 1)}

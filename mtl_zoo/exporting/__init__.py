@@ -15,4 +15,5 @@ from mtl_zoo.exporting.saved_model import saved_model as saved_model
 from mtl_zoo.exporting.serving import replay_warmup as replay_warmup
 from mtl_zoo.exporting.serving import write_warmup as write_warmup
 from mtl_zoo.exporting.verify import Agreement as Agreement
+from mtl_zoo.exporting.verify import answer as answer
 from mtl_zoo.exporting.verify import verify as verify

@@ -90,7 +90,7 @@ def predictor(model, tasks, answer):
     part = submodel(model, tasks)
 
     def predict(*inputs):
-        logits = part(list(inputs), training=False)
+        logits = part(_shaped(part, inputs), training=False)
         return _merged(answer(task, logits[task.name]) for task in tasks)
 
     return predict
@@ -100,6 +100,17 @@ def submodel(model, tasks):
     """Return the part of `model` that `tasks` need, with all inputs in a list."""
     outputs = {task.name: model.output[task.name] for task in tasks}
     return keras.Model(model.inputs, outputs, name=model.name)
+
+
+def _shaped(model, inputs):
+    """Return inputs in a list; those of one number per example may come as `[batch]` instead of `[batch, 1]`.
+
+    In two steps, since TensorFlow drops a reshape to the shape that the signature tells.
+    """
+    return [
+        ops.expand_dims(ops.reshape(x, (-1,)), axis=1) if wanted.shape == (None, 1) else x
+        for wanted, x in zip(model.inputs, inputs, strict=True)
+    ]
 
 
 def predictions(task, logits):
@@ -169,7 +180,7 @@ def _past(output):
 
 def _featurizer(trunk):
     def compute_features(*inputs):
-        features = trunk(list(inputs), training=False)
+        features = trunk(_shaped(trunk, inputs), training=False)
         return {name: ops.cast(features[name], _sent_type(x)) for name, x in trunk.output.items()}
 
     return compute_features

@@ -22,6 +22,7 @@ from mtl_zoo import arguments
 from mtl_zoo.exporting import signatures
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.model_card import check_files
+from mtl_zoo.exporting.signatures import DEFAULT
 from mtl_zoo.training.task_metrics import TaskMetrics
 from mtl_zoo.validation import check_tasks
 
@@ -97,6 +98,34 @@ def verify(artefact, model, tasks, batches):
     return [comparison.result() for comparison in comparisons]
 
 
+def answer(artefact, names, batches):
+    """Return what an artefact predicts, which answers in a process without Keras and this library.
+
+    Args:
+        artefact: Directory or file that was exported.
+        names: Sequence of the names of tasks.
+        batches: Iterable of dictionaries of arrays by the names of the inputs; at least one.
+
+    Returns:
+        Dictionary from tasks to arrays of the predictions for all batches.
+
+    Raises:
+        FileNotFoundError: If there is no artefact.
+        ValueError: If it does not answer.
+    """
+    artefact = pathlib.Path(arguments.path("artefact", artefact)).absolute()
+    check_files(artefact)
+    with tempfile.TemporaryDirectory() as folder:
+        count = 0
+        for inputs in batches:
+            arrays = {name: _array(value) for name, value in inputs.items()}
+            np.savez(pathlib.Path(folder, f"inputs_{count}.npz"), **arrays)
+            count += 1
+        _answer(artefact, folder)
+        parts = [_main_answers(pathlib.Path(folder, f"outputs_{i}.npz"), names) for i in range(count)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
 class _Comparison:
     """Collects what is known of one task, batch by batch."""
 
@@ -165,8 +194,16 @@ def _answer(artefact, folder):
         raise ValueError(f"'{artefact}' must answer without Keras. Received: {lines[-1]}")
 
 
-def _ways(outputs, task):
-    found = [outputs[key] for key in outputs.files if key.rpartition("/")[2] == task]
-    if not found:
+def _main_answers(path, names):
+    """Return what the signature for all tasks answered, by their names."""
+    with np.load(path) as outputs:
+        return {name: (_ways(outputs, name, DEFAULT) or _ways(outputs, name))[0] for name in names}
+
+
+def _ways(outputs, task, signature=""):
+    """Return the answers for a task, of the signatures whose names begin so."""
+    names = [key for key in outputs.files if key.rpartition("/")[2] == task and key.startswith(signature)]
+    found = [outputs[key] for key in names]
+    if not found and not signature:
         raise ValueError(f"The export must answer task '{task}'. Received: {', '.join(outputs.files)}")
     return found

@@ -119,6 +119,7 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
             arguments.instance(name, method, kind)
     problem = _posed(model, tuple(tasks), balancer, aggregator, space)
     if balancer is not None and not balancer.built:
+        balancer.for_tasks([task.name for task in problem.tasks])
         balancer.build((len(problem.tasks),))
     if aggregator is not None and not aggregator.built:
         aggregator.build(_jacobian_shape(problem))

@@ -67,3 +67,46 @@ def test_weights_must_not_be_nan():
 def test_every_task_must_have_a_weight():
     with pytest.raises(ValueError, match=r"one number per task, 3. Received: \[1.0, 2.0\]"):
         Static([1, 2])(np.ones(3))
+
+
+def trainer_with(balancer):
+    tasks = [mz.Task.regression("a"), mz.Task.regression("b")]
+    model = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(4))
+    return mz.Trainer(model, tasks, balancer=balancer)
+
+
+def test_weights_by_name_are_in_the_order_of_the_tasks():
+    balancer = trainer_with(Static({"b": 0.5, "a": 2})).balancer
+    np.testing.assert_array_equal(balancer.task_weights, [2.0, 0.5])
+    copy = Static.from_config(balancer.get_config())
+    copy.build((2,))
+    np.testing.assert_array_equal(copy.task_weights, [2.0, 0.5])
+    assert Static.from_config(Static({"b": 0.5, "a": 2}).get_config()).names == ["b", "a"]
+
+
+@pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 2}])
+def test_every_name_must_be_that_of_a_task(weights):
+    with pytest.raises(
+        ValueError, match=r"for each of the tasks \['a', 'b'\] and no other. Received weights for"
+    ):
+        trainer_with(Static(weights))
+
+
+def test_weights_by_name_need_the_names():
+    with pytest.raises(
+        ValueError, match=r"`weights` by name must be given to a `Trainer`. Received: \['a'\]"
+    ):
+        Static({"a": 1.0})(np.ones(1))
+
+
+@pytest.mark.parametrize("weights", [1, 0.5, "kind"])
+def test_one_number_is_not_enough(weights):
+    with pytest.raises(
+        ValueError, match=r"must hold one non-negative number per task, as in \[1.0, 0.5\] or {"
+    ):
+        Static(weights)
+
+
+def test_weights_by_name_must_be_numbers():
+    with pytest.raises(ValueError, match="finite numbers of at least 0"):
+        Static({"a": "much"})

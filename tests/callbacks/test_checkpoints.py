@@ -70,3 +70,13 @@ def test_objects_are_refused(tmp_path):
     with pytest.raises(TypeError, match=r"numbers, strings and arrays\. Received: <object"):
         checkpoints.write(tmp_path, {"thing": object()})
     assert not any(tmp_path.iterdir())
+
+
+def test_the_newest_moves_in_place_of_what_is_there(tmp_path):
+    checkpoints.write(tmp_path / "state", {"number": -1})
+    older = checkpoints.write(tmp_path / "backup", {"number": 0})
+    newest = checkpoints.write(tmp_path / "backup", {"number": 1}, older)
+    checkpoints.move(tmp_path / "backup", tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == [newest.name]
+    assert checkpoints.read(tmp_path / "state")[1] == {"number": 1}
+    assert not (tmp_path / "backup").exists()

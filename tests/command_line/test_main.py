@@ -4,17 +4,23 @@ import sys
 import pytest
 
 from mtl_zoo.command_line import main as cli
+from mtl_zoo.versions import versions
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "The first argument must be one of train, evaluate, export, verify, list. Received: ''"),
+        (
+            [],
+            "must be one of train, evaluate, export, verify, predict, inspect, list. Received: ''",
+        ),
         (["fit"], "Received: 'fit'"),
         (["--run_dir=x", "train"], "Received: '--run_dir=x'"),
         (["train"], "--run_dir=None: must be given"),
         (["train", "--run_dir="], "must be given"),
         (["export", "--run_dir=x"], "--output=None: must be given"),
+        (["predict", "--run_dir=x", "--input=y"], "--output=None: must be given"),
+        (["train", "--run_dir=x", "--csv=y"], "--task must say what is to be predicted"),
         (["train", "--run_dir=x", "more"], "takes flags only. Received: more"),
         (["evaluate", "--run_dir=x", "--epochs=3"], "Unknown command line flag 'epochs'"),
         (["list", "--quiet"], "Unknown command line flag 'quiet'"),
@@ -41,13 +47,21 @@ def test_wrong_command_line_is_one_line_and_exit_code_2(tmp_path, monkeypatch, c
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_help_names_every_flag(capsys, command):
     assert cli.main([command, "--help"]) == 0
-    assert "--manual_dir" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert ("--input" if command == "predict" else "--csv" if command == "inspect" else "--manual_dir") in out
 
 
 def test_help_names_every_command(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"  {command} " in out for command in cli.COMMANDS)
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{name} {version}" in out for name, version in versions().items())
+    assert out.count("\n") == 1
 
 
 def test_module_runs_as_a_program(tmp_path):

@@ -48,12 +48,13 @@ def warnings(monkeypatch):
 
 
 def columns(dataset):
-    """Return all examples of a dataset, as arrays by column and by task."""
+    """Return all examples of a dataset, as arrays `[rows]` by column and by task."""
     batches = list(dataset.as_numpy_iterator())
-    return tuple(
+    features, labels = (
         {name: np.concatenate([batch[part][name] for batch in batches]) for name in batches[0][part]}
         for part in (0, 1)
     )
+    return {name: column[:, 0] for name, column in features.items()}, labels
 
 
 def test_values_by_hand(tmp_path):
@@ -173,10 +174,10 @@ def test_names_of_features(tmp_path):
     data = CSVFile(write(tmp_path, lines), [mz.Task.binary("y")])
     features, _ = next(data.load("train", 1).as_numpy_iterator())
     assert {name: column.tolist() for name, column in features.items()} == {
-        "kg__net_": [1],
-        "kg_net": [2],
-        "kg__net__2": [3],
-        "gr__e": [4],
+        "kg__net_": [[1]],
+        "kg_net": [[2]],
+        "kg__net__2": [[3]],
+        "gr__e": [[4]],
     }
     model = mz.architectures.hard_sharing(data.inputs(), data.TASKS, data.encoder())
     assert model(features)["y"].shape == (1, 1)

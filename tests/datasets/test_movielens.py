@@ -25,8 +25,8 @@ def test_values():
     with mock(as_dataset_fn=examples(features)):
         x, labels = only_batch(movielens, "test")
     assert set(x) == set(movielens.inputs())
-    assert x["movie_id"].tolist() == [b"7", b"7", b"8", b"9"]
-    assert x["user_gender"].tolist() == [1, 0, 0, 1]
-    assert x["bucketized_user_age"].tolist() == [18, 25, 56, 18]
+    assert x["movie_id"].tolist() == [[b"7"], [b"7"], [b"8"], [b"9"]]
+    assert x["user_gender"].tolist() == [[1], [0], [0], [1]]
+    assert x["bucketized_user_age"].tolist() == [[18], [25], [56], [18]]
     assert labels["rating"].tolist() == [1, 3, 4, 5]
     assert labels["like"].tolist() == [0, 0, 1, 1]

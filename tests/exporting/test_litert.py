@@ -201,7 +201,7 @@ def test_script_with_examples_and_its_mistakes(tmp_path):
     assert (mistake.returncode, mistake.stdout) == (1, "")
     assert "Traceback" not in mistake.stderr
     assert mistake.stderr.splitlines()[-1] == (
-        "to_litert: --representative must be an .npz file of the arrays ['x']. Received: y.npz"
+        "mtl-zoo: --representative must be an .npz file of the arrays ['x']. Received: y.npz"
     )
 
 
