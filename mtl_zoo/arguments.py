@@ -8,7 +8,6 @@ import numbers as kinds
 import os
 from collections.abc import Mapping, Sequence
 
-import keras
 import numpy as np
 
 # The largest counts that can be meant: far beyond what is trained, and refused before they fill the memory.
@@ -188,6 +187,8 @@ def activation(name, value):
         return value
     try:
         if isinstance(value, str):
+            import keras  # by the one check that flags do not need, which answer without TensorFlow
+
             keras.activations.get(value)
             return value
     except ValueError:

@@ -14,8 +14,6 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
-
 # What readers of archives, arrays and models raise when content makes no sense.
 UNREADABLE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError),
@@ -113,6 +111,8 @@ def load_model(path, remedy=""):
         FileNotFoundError: If there is no file.
         ValueError: If a part of it is missing or damaged, or a layer is not known here.
     """
+    import keras  # by what flags do not need, which answer without TensorFlow
+
     path = check_file(path)
     try:
         if path.suffix == ".keras":
@@ -193,6 +193,8 @@ def write_json(path, values):
 
     NaN and infinity, which JSON has not, become `null`.
     """
+    import keras  # by what flags do not need, which answer without TensorFlow
+
     valid = keras.tree.map_structure(_finite, values, none_is_leaf=True)
     with replaced(path) as partial:
         partial.write_text(json.dumps(valid, indent=2, allow_nan=False) + "\n")

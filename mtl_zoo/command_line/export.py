@@ -4,13 +4,12 @@ import math
 
 from absl import flags
 
-from mtl_zoo import exporting, files
+from mtl_zoo import files
 from mtl_zoo.command_line.common_flags import define_path
 from mtl_zoo.command_line.recipe_flags import define_locations, located
-from mtl_zoo.experiments import Run
 from mtl_zoo.experiments.recipe import LOCATIONS
-from mtl_zoo.exporting.litert import PRECISIONS
-from mtl_zoo.exporting.saved_model import BATCH_SIZES, DEVICES
+from mtl_zoo.options import BATCH_SIZES, DEVICES
+from mtl_zoo.options import LITERT_PRECISIONS as PRECISIONS
 
 FORMATS = ("saved_model", "litert", "onnx")
 FLAGS_OF_ALL_FORMATS = ("run_dir", "output", "format", *LOCATIONS)
@@ -40,6 +39,9 @@ def define(options):
 
 def export(options):
     """Write a trained model as a TensorFlow SavedModel, or as a LiteRT or ONNX file."""
+    from mtl_zoo import exporting
+    from mtl_zoo.experiments import Run
+
     _check_flags_of_format(options)
     run = Run(options.run_dir)
     model, recipe = run.model, located(run.recipe, options)
@@ -83,6 +85,8 @@ def _check_flags_of_format(options):
 
 
 def _export_saved_model(model, recipe, options, information):
+    from mtl_zoo import exporting
+
     pixels = exporting.Pixels(_numbers(options.image_scale), _numbers(options.image_offset))
     exporting.saved_model(
         model,
@@ -101,6 +105,8 @@ def _export_saved_model(model, recipe, options, information):
 
 def _first_inputs(recipe, model):
     """Return the first test example as a batch of one, by the names of the inputs."""
+    from mtl_zoo import exporting
+
     inputs, *_ = next(iter(recipe.load("test")))
     return {name: array[:1].numpy() for name, array in exporting.by_name(model, inputs).items()}
 

@@ -2,7 +2,6 @@
 
 from absl import flags
 
-from mtl_zoo import experiments
 from mtl_zoo.command_line import recipe_flags, tables
 from mtl_zoo.command_line.common_flags import define_path, define_quiet
 
@@ -18,6 +17,8 @@ def define(options):
 
 def train(options):
     """Train a model, select its best epoch by validation loss, and measure it; goes on if interrupted."""
+    from mtl_zoo import experiments
+
     recipe = recipe_flags.recipe_of(options)
     run = experiments.train(recipe, options.run_dir, options.overwrite, options.export, options.quiet)
     if run is None:  # a worker, of which the chief tells

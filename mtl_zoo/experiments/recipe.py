@@ -8,15 +8,8 @@ import inspect
 import json
 import os
 
-import keras
-
 from mtl_zoo import arguments, files
-from mtl_zoo.experiments import choices
-from mtl_zoo.experiments.encoder import make_encoder
-from mtl_zoo.experiments.optimizer import make_optimizer
-from mtl_zoo.experiments.schedule import SCHEDULES, make_schedule
-from mtl_zoo.training.distribution import STRATEGIES
-from mtl_zoo.training.trainer import NON_FINITE, SPACES, Trainer
+from mtl_zoo.options import NON_FINITE, SCHEDULES, SPACES, STRATEGIES
 from mtl_zoo.versions import versions
 
 LOCATIONS = ("data_dir", "manual_dir")
@@ -32,15 +25,14 @@ def _field(default, text, check, **about):
         text: Help text.
         check: Function of a name and a value that returns the value, or raises a `ValueError`.
         about: `key`, its name in files and flags, if that is another; `added`, if it came later, so that
-            files may lack it; for flags `family`, `among`, `least` and `most`.
+            files may lack it; for flags `family`, its kind, `among`, `least` and `most`.
     """
     return dataclasses.field(default=default, metadata={"text": text, "check": check, **about})
 
 
 def _choice(kind, default, text="", **about):
     text = text or f"The {kind}: name or name:key=value,...; `mtl-zoo list` shows all."
-    family = choices.FAMILIES[kind]
-    return _field(default, text, lambda name, value: family.parse(value).text, family=family, **about)
+    return _field(default, text, lambda name, value: _parsed(kind, value).text, family=kind, **about)
 
 
 def _count(default, text, most, least=1, **about):
@@ -226,6 +218,8 @@ class Recipe:
 
     def model(self):
         """Return a fresh model; sets the seed of all that is random first."""
+        import keras
+
         keras.utils.set_random_seed(self.seed)
         with self._computing():
             return self._chosen("architecture").make(self.inputs(), self.tasks(), self._encoder())
@@ -239,6 +233,9 @@ class Recipe:
         Returns:
             `Trainer`.
         """
+        from mtl_zoo.experiments.optimizer import make_optimizer
+        from mtl_zoo.training.trainer import Trainer
+
         model = self.model()
         with self._computing():
             trainer = Trainer(
@@ -253,7 +250,7 @@ class Recipe:
         return trainer
 
     def _chosen(self, kind):
-        return choices.FAMILIES[kind].parse(getattr(self, kind))
+        return _parsed(kind, getattr(self, kind))
 
     def _encoder(self):
         """Return the chosen stages or the dataset's; those adapted on data take the places of its files."""
@@ -261,6 +258,8 @@ class Recipe:
             encoder = self._chosen("dataset").target.encoder
             wanted = inspect.signature(encoder).parameters
             return encoder(**{name: place for name, place in self.places().items() if name in wanted})
+        from mtl_zoo.experiments.encoder import make_encoder
+
         reader = dataclasses.replace(self, batch_size=ADAPTED_ON)
         return make_encoder(self._chosen("encoder"), self.inputs(), lambda: reader.load("train"))
 
@@ -268,6 +267,8 @@ class Recipe:
         """Return the learning rate, or its schedule over all updates."""
         if self.schedule == "constant" and not self.warmup_steps:
             return self.learning_rate
+        from mtl_zoo.experiments.schedule import make_schedule
+
         batches = int((self.load("train") if train is None else train).cardinality())
         steps = self.epochs * -(-batches // self.accumulate) if batches > 0 else None
         return make_schedule(self.schedule, self.learning_rate, self.warmup_steps, steps)
@@ -275,6 +276,8 @@ class Recipe:
     @contextlib.contextmanager
     def _computing(self):
         """Let layers that are made in this context compute in the chosen precision."""
+        import keras
+
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
         try:
@@ -286,6 +289,13 @@ class Recipe:
 # By their names in files and flags; those that came later may be missing in a file.
 FIELDS = {field.metadata.get("key", field.name): field for field in dataclasses.fields(Recipe)}
 ADDED = tuple(key for key, field in FIELDS.items() if field.metadata.get("added"))
+
+
+def _parsed(kind, text):
+    """Return the `Choice` that a text tells; what there is to choose from is imported with TensorFlow."""
+    from mtl_zoo.experiments import choices
+
+    return choices.FAMILIES[kind].parse(text)
 
 
 def _place(name, value):

@@ -6,7 +6,7 @@ import os
 import keras
 import tensorflow as tf
 
-STRATEGIES = {
+MAKERS = {  # one for each of `options.STRATEGIES`
     "none": tf.distribute.get_strategy,
     "mirrored": tf.distribute.MirroredStrategy,
     "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
@@ -17,8 +17,8 @@ def make_strategy(name):
     """Return a strategy by its name, to be made before any other use of TensorFlow.
 
     Args:
-        name: One of `STRATEGIES`: `"none"`, `"mirrored"` for all devices of this machine, or `"multi_worker"`
-            for the machines that the environment variable `TF_CONFIG` tells of.
+        name: One of `options.STRATEGIES`: `"none"`, `"mirrored"` for all devices of this machine, or
+            `"multi_worker"` for the machines that the environment variable `TF_CONFIG` tells of.
 
     Raises:
         ValueError: If `TF_CONFIG` is missing, or not what TensorFlow needs.
@@ -33,7 +33,7 @@ def make_strategy(name):
                 "{'cluster': {'worker': ['host:port', ...]}, 'task': {'type': 'worker', 'index': 0}}. "
                 f"Received: {os.environ.get('TF_CONFIG')!r}"
             ) from error
-    return STRATEGIES[name]()
+    return MAKERS[name]()
 
 
 def num_replicas():

@@ -7,9 +7,8 @@ import keras
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.options import SPACES as SPACES
 from mtl_zoo.training import gradients, representation
-
-SPACES = ("shared", "representation")
 
 
 @dataclasses.dataclass(frozen=True)

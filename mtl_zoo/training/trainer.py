@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import arguments
+from mtl_zoo.options import NON_FINITE as NON_FINITE
 from mtl_zoo.training import balancer_optimizer, distribution, hooks, logs, update
 from mtl_zoo.training.batch import joined, portions
 from mtl_zoo.training.border import Border
@@ -13,8 +14,6 @@ from mtl_zoo.training.problem import SPACES as SPACES
 from mtl_zoo.training.problem import pose, renewed
 from mtl_zoo.training.unmeasured import warn
 from mtl_zoo.validation import check_log_keys, check_tasks
-
-NON_FINITE = ("skip", "stop")
 
 
 class Trainer(keras.Model):
