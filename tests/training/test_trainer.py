@@ -415,6 +415,7 @@ def test_evaluate_gives_a_list_in_the_order_of_metrics_names():
     listed = trainer.evaluate(x, y, verbose=0)
     assert listed[0] == pytest.approx(logs["loss"])
     assert dict(zip(trainer.metrics_names, listed, strict=True)) == pytest.approx(logs)
+    assert {type(value) for value in (*listed, *logs.values())} == {float}
 
 
 def test_evaluate_equals_the_tasks_losses():
