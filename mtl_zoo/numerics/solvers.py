@@ -232,8 +232,8 @@ def diagonal_matrix(vector):
     """Return the matrix `[T, T]` with a vector `[T]` on its diagonal and zeros beside it.
 
     Note:
-        `ops.diag` of older Keras, 3.10 among them, asks in the graph whether the vector is empty, and a shape that depends
-        on the answer is none that XLA compiles.
+        `ops.diag` of older Keras, 3.10 among them, asks in the graph whether the vector is empty, and XLA
+        compiles no shape that depends on the answer.
     """
     return ops.where(ops.eye(vector.shape[0], dtype="bool"), vector, ops.zeros_like(vector))
 

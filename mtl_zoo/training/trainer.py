@@ -175,7 +175,8 @@ class Trainer(keras.Model):
         kwargs |= {"batch_size": batch_size, "sample_weight": sample_weight, "return_dict": True}
         with self.distribute_strategy.scope(), self.border.readable_errors():
             found = super().evaluate(x, y, **kwargs)
-        found = {name: x if keras.ops.ndim(x) else float(x) for name, x in found.items()}  # tensors of old Keras
+        # Keras before 3.12 leaves tensors.
+        found = {name: x if keras.ops.ndim(x) else float(x) for name, x in found.items()}
         return found if return_dict else self._flatten_metrics_in_order(found)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
