@@ -45,6 +45,11 @@ def _option(options, text, **about):
     return _field(next(iter(options)), text, check, among=tuple(options), **about)
 
 
+def _place(name, value):
+    """Return a path as a string; `None` for an empty one, as a shell gives it."""
+    return None if value == "" else os.fspath(arguments.path(name, value))
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """What determines a training; its fields are the flags of `mtl-zoo train`.
@@ -112,12 +117,8 @@ class Recipe:
     precision: str = _option(PRECISIONS, "Of the layers.")
     jit_compile: bool = _field(False, "Whether XLA compiles steps on a CPU too.", arguments.flag)
     non_finite: str = _option(NON_FINITE, "What to do at a loss or gradient that is not finite.")
-    data_dir: str | None = _field(
-        None, "Prepared datasets. Default: TFDS's own.", lambda name, value: _place(name, value)
-    )
-    manual_dir: str | None = _field(
-        None, "Files that you downloaded by hand.", lambda name, value: _place(name, value)
-    )
+    data_dir: str | None = _field(None, "Prepared datasets. Default: TFDS's own.", _place)
+    manual_dir: str | None = _field(None, "Files that you downloaded by hand.", _place)
     encoder: str | None = _choice(
         "encoder",
         None,
@@ -296,8 +297,3 @@ def _parsed(kind, text):
     from mtl_zoo.experiments import choices
 
     return choices.FAMILIES[kind].parse(text)
-
-
-def _place(name, value):
-    """Return a path as a string; `None` for an empty one, as a shell gives it."""
-    return None if value == "" else os.fspath(arguments.path(name, value))

@@ -36,6 +36,21 @@ def make_strategy(name):
     return MAKERS[name]()
 
 
+def check_keras(strategy):
+    """Refuse several devices under a Keras whose metrics cannot be counted on them.
+
+    Raises:
+        ValueError: If Keras is older than 3.10.
+    """
+    version = tuple(map(int, keras.__version__.split(".")[:2]))
+    mirrored = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if version < (3, 10) and isinstance(strategy, mirrored):
+        raise ValueError(
+            f"Keras must be 3.10 or newer to train under a {type(strategy).__name__}. "
+            f"Received: {keras.__version__}"
+        )
+
+
 def num_replicas():
     """Return the number of replicas of the strategy in whose scope this is called; 1 without one."""
     return tf.distribute.get_strategy().num_replicas_in_sync

@@ -117,6 +117,7 @@ class Trainer(keras.Model):
         of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
         decay, and stays where it is while its task has no label.
         """
+        distribution.check_keras(self.distribute_strategy)
         run_eagerly = arguments.flag("run_eagerly", run_eagerly)
         many = arguments.integer("steps_per_execution", steps_per_execution, 1, arguments.BATCHES)
         if jit_compile != "auto":
