@@ -8,9 +8,6 @@ import numbers as kinds
 import os
 from collections.abc import Mapping, Sequence
 
-import keras
-import numpy as np
-
 # The largest counts that can be meant: far beyond what is trained, and refused before they fill the memory.
 COPIES = 1_000  # of layers that are made one after the other: experts, branches, blocks, portions of a step
 UNITS = 100_000  # of one layer: units, filters, channels
@@ -21,7 +18,7 @@ EXAMPLES = 10_000_000  # in a batch
 BATCHES = 1_000_000  # in an epoch
 EPOCHS = 1_000_000
 SEED = 2**32 - 1
-LARGEST = float(np.finfo("float32").max)
+LARGEST = (2 - 2.0**-23) * 2.0**127  # of float32
 
 
 def number(name, value, least=None, most=None, above=None, below=None):
@@ -126,6 +123,8 @@ def seed(name, value):
 
 def flag(name, value):
     """Return a boolean."""
+    import numpy as np  # by what flags do not need, as Keras below: they answer at once
+
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"`{name}` must be `True` or `False`. Received: {name}={value!r}")
     return bool(value)
@@ -188,6 +187,8 @@ def activation(name, value):
         return value
     try:
         if isinstance(value, str):
+            import keras
+
             keras.activations.get(value)
             return value
     except ValueError:
@@ -218,6 +219,8 @@ def _is_finite(value):
 
 
 def _is_sequence(value):
+    import numpy as np
+
     if isinstance(value, np.ndarray):
         return value.ndim == 1
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))

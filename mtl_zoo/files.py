@@ -14,8 +14,6 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import keras
-
 # What readers of archives, arrays and models raise when content makes no sense.
 UNREADABLE = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError),
@@ -113,6 +111,8 @@ def load_model(path, remedy=""):
         FileNotFoundError: If there is no file.
         ValueError: If a part of it is missing or damaged, or a layer is not known here.
     """
+    import keras  # by what flags do not need, which answer without TensorFlow
+
     path = check_file(path)
     try:
         if path.suffix == ".keras":
@@ -132,8 +132,11 @@ def is_list(x, kind):
 
 def sha256(path):
     """Return the SHA-256 of a file, in 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with check_file(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -193,9 +196,8 @@ def write_json(path, values):
 
     NaN and infinity, which JSON has not, become `null`.
     """
-    valid = keras.tree.map_structure(_finite, values, none_is_leaf=True)
     with replaced(path) as partial:
-        partial.write_text(json.dumps(valid, indent=2, allow_nan=False) + "\n")
+        partial.write_text(json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
 
 
 def first_line(error):
@@ -204,6 +206,11 @@ def first_line(error):
 
 
 def _finite(value):
+    """Return a value of JSON with `None` for what it has not."""
+    if isinstance(value, dict):
+        return {key: _finite(x) for key, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(x) for x in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -9,7 +9,6 @@ import pathlib
 import pkgutil
 import subprocess
 import sys
-import tomllib
 
 import keras
 import pytest
@@ -29,6 +28,8 @@ FLOORS = (  # what stands on a floor imports from floors below and from its own,
         "auxiliary",
         "metric_names",
         "arguments",
+        "options",
+        "program",
         "files",
         "validation",
         "_activations",
@@ -65,6 +66,27 @@ import sys, tensorflow, keras
 before = set(sys.modules)
 import mtl_zoo
 print(*sys.modules.keys() - before)
+"""
+TRAIN_WITHOUT = """
+import sys, keras, numpy as np, tensorflow
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[2:]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+for name in [name for name in sys.modules if name.partition(".")[0] in sys.argv[2:]]:
+    del sys.modules[name]
+sys.meta_path.insert(0, Absent())
+import mtl_zoo as mz
+tasks = [mz.Task.classification("kind", 3), mz.Task.regression("size")]
+model = mz.architectures.mmoe(keras.Input((4,)), tasks, mz.encoders.mlp(4))
+trainer = mz.Trainer(model, tasks, mz.balancers.Uncertainty(), mz.aggregators.PCGrad())
+trainer.compile("adam")
+x = np.ones((8, 4), "float32")
+trainer.fit(x, {"kind": np.zeros(8, "int32"), "size": x[:, :1]}, verbose=0)
+assert trainer.predict(x, verbose=0)["kind"].shape == (8, 3)
+model.save(sys.argv[1] + "/model.keras")
+mz.exporting.saved_model(model, tasks, sys.argv[1] + "/export")
+assert not set(sys.argv[2:]) & {name.partition(".")[0] for name in sys.modules}
 """
 SOURCE = pathlib.Path(mtl_zoo.__file__).parent
 FILES = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py"))]
@@ -122,6 +144,14 @@ def test_import_brings_little_beyond_tensorflow_and_keras():
     assert len(foreign) <= MAX_NEW_MODULES, f"Import what few need where it is used. Received: {foreign}"
 
 
+def test_tensorflow_and_keras_are_enough_to_train_and_export(tmp_path):
+    absent = sorted({*COSTLY, "tensorboard", "importlib_resources"})
+    command = [sys.executable, "-c", TRAIN_WITHOUT, str(tmp_path), *absent]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "export" / "saved_model.pb").is_file()
+
+
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_costly_packages_are_imported_where_they_are_used(path):
     if path.name.startswith("_") and path.name.endswith("_builder.py"):
@@ -177,6 +207,7 @@ def test_layers_and_methods_are_registered(name):
 
 
 def test_requirements_are_those_of_the_package_and_its_extras():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
     root = TESTS.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]

@@ -39,4 +39,5 @@ class UPGrad(PreferenceAggregator):
 
     def compute_weights(self, gramian, losses, present):
         shares = task_shares(self.preferences, gramian.shape[0], present, gramian.dtype)
-        return ops.sum(solvers.project_on_dual_cone(gramian, ops.diag(shares), present), axis=0)
+        rows = solvers.diagonal_matrix(shares)
+        return ops.sum(solvers.project_on_dual_cone(gramian, rows, present), axis=0)

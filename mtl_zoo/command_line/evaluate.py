@@ -3,9 +3,6 @@
 from mtl_zoo.command_line import tables
 from mtl_zoo.command_line.common_flags import define_path, define_quiet
 from mtl_zoo.command_line.recipe_flags import define_locations, located
-from mtl_zoo.experiments import Run
-from mtl_zoo.experiments.training import measure
-from mtl_zoo.training.trainer import Trainer
 
 
 def define(options):
@@ -17,6 +14,10 @@ def define(options):
 
 def evaluate(options):
     """Measure a trained model on the test split."""
+    from mtl_zoo.experiments import Run
+    from mtl_zoo.experiments.training import measure
+    from mtl_zoo.training.trainer import Trainer
+
     run = Run(options.run_dir)
     trainer = Trainer(run.model, run.tasks)
     trainer.compile()

@@ -4,12 +4,12 @@ import math
 
 from absl import flags
 
-from mtl_zoo import exporting, files
+from mtl_zoo import files
 from mtl_zoo.command_line.common_flags import define_path
 from mtl_zoo.command_line.recipe_flags import define_locations
 from mtl_zoo.experiments.recipe import LOCATIONS
-from mtl_zoo.exporting.litert import PRECISIONS
-from mtl_zoo.exporting.saved_model import BATCH_SIZES, DEVICES
+from mtl_zoo.options import BATCH_SIZES, DEVICES
+from mtl_zoo.options import LITERT_PRECISIONS as PRECISIONS
 
 FORMATS = ("saved_model", "litert", "onnx")
 FLAGS_OF_ALL_FORMATS = ("run_dir", "model", "task", "output", "format", *LOCATIONS)
@@ -51,6 +51,7 @@ def define(options):
 
 def export(options):
     """Write a trained model as a TensorFlow SavedModel, or as a LiteRT or ONNX file."""
+    from mtl_zoo import exporting
     from mtl_zoo.command_line import sources
 
     _check_source(options)
@@ -108,6 +109,8 @@ def _check_flags_of_format(options):
 
 
 def _export_saved_model(source, options):
+    from mtl_zoo import exporting
+
     pixels = exporting.Pixels(_numbers(options.image_scale), _numbers(options.image_offset))
     exporting.saved_model(
         source.model,
@@ -126,6 +129,8 @@ def _export_saved_model(source, options):
 
 def _first_inputs(source):
     """Return the first test example as a batch of one, by the names of the inputs."""
+    from mtl_zoo import exporting
+
     inputs, *_ = next(iter(source.load("test")))
     return {name: array[:1].numpy() for name, array in exporting.by_name(source.model, inputs).items()}
 

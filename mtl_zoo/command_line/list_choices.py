@@ -2,7 +2,6 @@
 
 from mtl_zoo.command_line import tables
 from mtl_zoo.command_line.recipe_flags import define_locations
-from mtl_zoo.experiments import choices
 
 
 def define(options):
@@ -12,6 +11,8 @@ def define(options):
 
 def list_choices(options):
     """List all that a training can choose from, with arguments and papers."""
+    from mtl_zoo.experiments import choices
+
     del options
     for family in choices.FAMILIES.values():
         print(f"--{family.kind}=")

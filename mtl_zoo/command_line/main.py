@@ -2,9 +2,9 @@
 
 import sys
 
-import tensorflow as tf
 from absl import flags
 
+from mtl_zoo import program
 from mtl_zoo.command_line import evaluate, export, inspect_table, list_choices, predict, train, verify
 from mtl_zoo.versions import versions
 
@@ -35,8 +35,6 @@ def main(arguments):
         return _fail(error, 2)
     except (FloatingPointError, ImportError, OSError, ValueError) as error:
         return _fail(error, 1)
-    except tf.errors.UnavailableError:
-        return _fail("a worker is gone; run the same command again on all of them", 1)
     except KeyboardInterrupt as interrupt:
         return _fail(str(interrupt) or "interrupted", 130)
     return 0
@@ -61,7 +59,18 @@ def _dispatch(arguments):
     positional = options([f"mtl-zoo {name}", *rest])[1:]
     if positional:
         raise flags.Error(f"`mtl-zoo {name}` takes flags only. Received: {' '.join(positional)}")
-    command(options)
+    _run(command, options)
+
+
+def _run(command, options):
+    """Run a command with the library, which questions and mistakes do not wait for."""
+    program.load_library()
+    import tensorflow as tf
+
+    try:
+        command(options)
+    except tf.errors.UnavailableError as error:
+        raise OSError("a worker is gone; run the same command again on all of them") from error
 
 
 def _usage():

@@ -1,28 +1,30 @@
 """Flags that are fields of a recipe, and a recipe out of flags."""
 
 import dataclasses
+import functools
 
 from absl import flags
 
 from mtl_zoo import arguments
 from mtl_zoo.experiments import Recipe
+from mtl_zoo.experiments.names import check_name
 from mtl_zoo.experiments.recipe import FIELDS, LOCATIONS
 
 
 class ChoiceParser(flags.ArgumentParser):
-    """Checks a flag of the form `name:key=value,...`; its value stays the text.
+    """Checks the name in a flag of the form `name:key=value,...`; its value stays the text.
 
     Args:
-        family: `mtl_zoo.experiments.choices.Family` to choose from.
+        kind: Kind of what is chosen, as `mtl_zoo.experiments.choices.FAMILIES` has it.
     """
 
-    def __init__(self, family):
+    def __init__(self, kind):
         super().__init__()
-        self.family = family
+        self.kind = kind
 
     def parse(self, argument):
-        """Return the argument if it is valid."""
-        self.family.parse(argument)
+        """Return the argument if there is a member of that name."""
+        check_name(self.kind, argument)
         return argument
 
 
@@ -63,6 +65,20 @@ def located(recipe, options):
 
 def _define_choice(options, name, default, text, family, **_):
     flags.DEFINE(ChoiceParser(family), name, default, text, options)
+    check = functools.partial(_is_choice, family, default)
+    flags.register_validator(name, check, flag_values=options)
+
+
+def _is_choice(kind, default, text):
+    """Check a choice whole, which takes TensorFlow, once all flags are known."""
+    if text == default:
+        return True
+    from mtl_zoo.experiments.choices import FAMILIES
+
+    try:
+        return bool(FAMILIES[kind].parse(text))
+    except ValueError as error:
+        raise flags.ValidationError(str(error)) from error
 
 
 def _define_option(options, name, default, text, among, **_):

@@ -1,7 +1,5 @@
 """Tables on stdout."""
 
-from mtl_zoo.training.task_metrics import TaskMetrics
-
 
 def print_metrics(metrics, tasks):
     """Print a row per task and a column per metric; `nan` where nothing was measured.
@@ -17,6 +15,8 @@ def print_metrics(metrics, tasks):
           loss    accuracy
     left  0.2500  nan
     """
+    from mtl_zoo.training.task_metrics import TaskMetrics
+
     names = {
         task.name: ["loss", *(name.removeprefix(f"{task.name}_") for name in TaskMetrics(task).names)]
         for task in tasks

@@ -4,7 +4,6 @@ import sys
 
 from absl import flags
 
-from mtl_zoo import experiments
 from mtl_zoo.command_line import own_data_flags, recipe_flags, tables
 from mtl_zoo.command_line.common_flags import define_path, define_quiet
 from mtl_zoo.experiments.recipe import LOCATIONS
@@ -26,6 +25,8 @@ def define(options):
 
 def train(options):
     """Train a model, select its best epoch by validation loss, and measure it; goes on if interrupted."""
+    from mtl_zoo import experiments
+
     if options["continue"].value:
         recipe = _continued(options)
     else:
@@ -42,13 +43,14 @@ def train(options):
 
 def _continued(options):
     """Return the recipe of a run with more epochs."""
+    from mtl_zoo.experiments import Run
     from mtl_zoo.experiments.continuation import reopen
 
     given = {name for name in options if options[name].present}
     if given - OF_CONTINUE or "epochs" not in given:
         names = ", ".join(f"--{name}" for name in sorted(given - OF_CONTINUE)) or "no --epochs"
         raise flags.Error(f"--continue needs --epochs, and keeps all other choices. Received: {names}")
-    recipe = recipe_flags.located(reopen(experiments.Run(options.run_dir), options.epochs), options)
+    recipe = recipe_flags.located(reopen(Run(options.run_dir), options.epochs), options)
     if recipe.schedule != "constant":
         print(
             f"The schedule '{recipe.schedule}' of the learning rate spans all {recipe.epochs} epochs now: it "

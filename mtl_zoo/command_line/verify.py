@@ -5,11 +5,10 @@ import pathlib
 
 from absl import flags
 
-from mtl_zoo import arguments, exporting
+from mtl_zoo import arguments
 from mtl_zoo.command_line import tables
 from mtl_zoo.command_line.common_flags import define_path
 from mtl_zoo.command_line.recipe_flags import define_count, define_locations, located
-from mtl_zoo.experiments import Run
 
 
 def define(options):
@@ -28,6 +27,9 @@ def define(options):
 
 def verify(options):
     """Compare an export, in a process without Keras, with its run's model on test data."""
+    from mtl_zoo import exporting
+    from mtl_zoo.experiments import Run
+
     run = Run(options.run_dir or _run_of(options.export))
     model, recipe = run.model, located(run.recipe, options)
     batches = recipe.load("test").take(math.ceil(options.examples / recipe.batch_size))
@@ -43,6 +45,8 @@ def verify(options):
 
 def _run_of(artefact):
     """Return the run directory that an artefact names, relative to where the artefact is."""
+    from mtl_zoo import exporting
+
     run_dir = exporting.read_card(artefact).get("run_dir")
     if not run_dir:
         raise ValueError(f"--run_dir must be given, since '{artefact}' does not tell its run.")

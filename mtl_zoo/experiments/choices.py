@@ -10,6 +10,7 @@ import keras
 
 from mtl_zoo import aggregators, architectures, balancers, datasets, encoders
 from mtl_zoo.experiments import argument_text, own_data
+from mtl_zoo.experiments.names import find
 
 MANY = 3  # tasks that a line names
 
@@ -110,16 +111,9 @@ class Family:
         if not isinstance(text, str):
             raise ValueError(f"The {self.kind} must be chosen by name. Received: {text!r}")
         name, _, arguments = text.partition(":")
-        choice = Choice(text, self._member(name), argument_text.parse(arguments))
+        choice = Choice(text, find(self.kind, name, self.members()), argument_text.parse(arguments))
         self._check_arguments(choice)
         return choice
-
-    def _member(self, name):
-        members = self.members()
-        for known, member in members.items():
-            if _plain(known) == _plain(name):
-                return member
-        raise ValueError(f"The {self.kind} must be one of {', '.join(sorted(members))}. Received: {name!r}")
 
     def _check_arguments(self, choice):
         parameters = self.parameters(choice.target)
@@ -246,10 +240,6 @@ def _function(member):
     if inspect.ismodule(member):
         return member.load
     return member.__init__ if inspect.isclass(member) else member
-
-
-def _plain(name):
-    return name.strip().replace("_", "").lower()
 
 
 def _describe_parameter(parameter):

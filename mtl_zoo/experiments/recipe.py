@@ -8,16 +8,8 @@ import inspect
 import json
 import os
 
-import keras
-
 from mtl_zoo import arguments, files
-from mtl_zoo.experiments import choices
-from mtl_zoo.experiments.encoder import make_encoder
-from mtl_zoo.experiments.optimizer import make_optimizer
-from mtl_zoo.experiments.own_data import OwnData, data_of, settled
-from mtl_zoo.experiments.schedule import SCHEDULES, make_schedule
-from mtl_zoo.training.distribution import STRATEGIES
-from mtl_zoo.training.trainer import NON_FINITE, SPACES, Trainer
+from mtl_zoo.options import NON_FINITE, SCHEDULES, SPACES, STRATEGIES
 from mtl_zoo.versions import versions
 
 LOCATIONS = ("data_dir", "manual_dir")
@@ -33,15 +25,14 @@ def _field(default, text, check, **about):
         text: Help text.
         check: Function of a name and a value that returns the value, or raises a `ValueError`.
         about: `key`, its name in files and flags, if that is another; `added`, if it came later, so that
-            files may lack it; for flags `family`, `among`, `least` and `most`.
+            files may lack it; for flags `family`, its kind, `among`, `least` and `most`.
     """
     return dataclasses.field(default=default, metadata={"text": text, "check": check, **about})
 
 
 def _choice(kind, default, text="", **about):
     text = text or f"The {kind}: name or name:key=value,...; `mtl-zoo list` shows all."
-    family = choices.FAMILIES[kind]
-    return _field(default, text, lambda name, value: settled(family.parse(value)), family=family, **about)
+    return _field(default, text, lambda name, value: _settled(kind, value), family=kind, **about)
 
 
 def _count(default, text, most, least=1, **about):
@@ -52,6 +43,11 @@ def _count(default, text, most, least=1, **about):
 def _option(options, text, **about):
     check = functools.partial(arguments.option, options=tuple(options))
     return _field(next(iter(options)), text, check, among=tuple(options), **about)
+
+
+def _place(name, value):
+    """Return a path as a string; `None` for an empty one, as a shell gives it."""
+    return None if value == "" else os.fspath(arguments.path(name, value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,12 +117,8 @@ class Recipe:
     precision: str = _option(PRECISIONS, "Of the layers.")
     jit_compile: bool = _field(False, "Whether XLA compiles steps on a CPU too.", arguments.flag)
     non_finite: str = _option(NON_FINITE, "What to do at a loss or gradient that is not finite.")
-    data_dir: str | None = _field(
-        None, "Prepared datasets. Default: TFDS's own.", lambda name, value: _place(name, value)
-    )
-    manual_dir: str | None = _field(
-        None, "Files that you downloaded by hand.", lambda name, value: _place(name, value)
-    )
+    data_dir: str | None = _field(None, "Prepared datasets. Default: TFDS's own.", _place)
+    manual_dir: str | None = _field(None, "Files that you downloaded by hand.", _place)
     encoder: str | None = _choice(
         "encoder",
         None,
@@ -209,6 +201,8 @@ class Recipe:
     @functools.cached_property
     def data(self):
         """The module of the dataset, or files of a user's own, used like one."""
+        from mtl_zoo.experiments.own_data import data_of
+
         return data_of(self._chosen("dataset"))
 
     def tasks(self):
@@ -225,13 +219,15 @@ class Recipe:
 
     def load(self, split):
         """Return a split of the dataset in batches, `"train"`, `"validation"` or `"test"`."""
-        given = {} if isinstance(self.data, OwnData) else self._chosen("dataset").arguments
+        given = self._chosen("dataset").arguments if inspect.ismodule(self.data) else {}
         manual = {"manual_dir": self.manual_dir} if self.manual_dir else {}
         options = {"data_dir": self.data_dir, "seed": self.seed, **given, **manual}
         return self.data.load(split, self.batch_size, **options)
 
     def model(self):
         """Return a fresh model; sets the seed of all that is random first."""
+        import keras
+
         keras.utils.set_random_seed(self.seed)
         with self._computing():
             return self._chosen("architecture").make(self.inputs(), self.tasks(), self._encoder())
@@ -245,6 +241,9 @@ class Recipe:
         Returns:
             `Trainer`.
         """
+        from mtl_zoo.experiments.optimizer import make_optimizer
+        from mtl_zoo.training.trainer import Trainer
+
         model = self.model()
         with self._computing():
             trainer = Trainer(
@@ -259,7 +258,7 @@ class Recipe:
         return trainer
 
     def _chosen(self, kind):
-        return choices.FAMILIES[kind].parse(getattr(self, kind))
+        return _parsed(kind, getattr(self, kind))
 
     def _encoder(self):
         """Return the chosen stages or the dataset's; those adapted on data take the places of its files."""
@@ -267,6 +266,8 @@ class Recipe:
             encoder = self.data.encoder
             wanted = inspect.signature(encoder).parameters
             return encoder(**{name: place for name, place in self.places().items() if name in wanted})
+        from mtl_zoo.experiments.encoder import make_encoder
+
         reader = dataclasses.replace(self, batch_size=ADAPTED_ON)
         return make_encoder(self._chosen("encoder"), self.inputs(), lambda: reader.load("train"))
 
@@ -274,6 +275,8 @@ class Recipe:
         """Return the learning rate, or its schedule over all updates."""
         if self.schedule == "constant" and not self.warmup_steps:
             return self.learning_rate
+        from mtl_zoo.experiments.schedule import make_schedule
+
         batches = int((self.load("train") if train is None else train).cardinality())
         steps = self.epochs * -(-batches // self.accumulate) if batches > 0 else None
         return make_schedule(self.schedule, self.learning_rate, self.warmup_steps, steps)
@@ -281,6 +284,8 @@ class Recipe:
     @contextlib.contextmanager
     def _computing(self):
         """Let layers that are made in this context compute in the chosen precision."""
+        import keras
+
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
         try:
@@ -294,6 +299,15 @@ FIELDS = {field.metadata.get("key", field.name): field for field in dataclasses.
 ADDED = tuple(key for key, field in FIELDS.items() if field.metadata.get("added"))
 
 
-def _place(name, value):
-    """Return a path as a string; `None` for an empty one, as a shell gives it."""
-    return None if value == "" else os.fspath(arguments.path(name, value))
+def _settled(kind, text):
+    """Return the text of a choice, with all that reading files of a user's own tells."""
+    from mtl_zoo.experiments.own_data import settled
+
+    return settled(_parsed(kind, text))
+
+
+def _parsed(kind, text):
+    """Return the `Choice` that a text tells; what there is to choose from is imported with TensorFlow."""
+    from mtl_zoo.experiments import choices
+
+    return choices.FAMILIES[kind].parse(text)

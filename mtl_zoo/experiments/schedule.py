@@ -5,7 +5,7 @@ from keras import ops
 from keras.optimizers import schedules
 
 FRACTION = 0.01  # of the learning rate that is left at the end of "exponential"
-SCHEDULES = {
+MAKERS = {  # one for each of `options.SCHEDULES`
     "constant": lambda rate, steps: rate,
     "cosine": lambda rate, steps: schedules.CosineDecay(rate, steps),
     "exponential": lambda rate, steps: schedules.ExponentialDecay(rate, steps, FRACTION),
@@ -45,7 +45,7 @@ def make_schedule(name, learning_rate, warmup_steps=0, steps=None):
             f"`warmup_steps` must be below the number of all steps, {steps}. "
             f"Received: warmup_steps={warmup_steps}"
         )
-    rate = SCHEDULES[name](learning_rate, None if steps is None else steps - warmup_steps)
+    rate = MAKERS[name](learning_rate, None if steps is None else steps - warmup_steps)
     return Warmup(rate, warmup_steps) if warmup_steps else rate
 
 

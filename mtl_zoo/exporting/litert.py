@@ -15,9 +15,9 @@ from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, writ
 from mtl_zoo.exporting.files import writing
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.signatures import DEFAULT
+from mtl_zoo.options import LITERT_PRECISIONS as PRECISIONS
 from mtl_zoo.validation import check_tasks
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
 CALIBRATION_EXAMPLES = 500
 LIST = "TensorListReserve"  # in which a loop collects what it computes
 

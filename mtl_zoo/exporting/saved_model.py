@@ -14,10 +14,8 @@ from mtl_zoo.exporting.files import check_absent, staged, writing
 from mtl_zoo.exporting.model_card import model_card, write_card
 from mtl_zoo.exporting.precision import computing_in_bfloat16
 from mtl_zoo.exporting.serving import write_warmup
+from mtl_zoo.options import BATCH_SIZES, DEVICES
 from mtl_zoo.validation import check_tasks
-
-DEVICES = ("any", "tpu")
-BATCH_SIZES = (1, 8, 64)
 
 
 def saved_model(

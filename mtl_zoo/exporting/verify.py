@@ -30,7 +30,9 @@ SCRIPTS = pathlib.Path(__file__).parent
 
 # Runs a script where importing Keras or this library is an error.
 RUN = """
-import runpy, sys
+import sys
+sys.path = [place for place in sys.path if place]  # not the working directory, as `-P` of Python 3.11
+import runpy
 sys.modules.update(dict.fromkeys(("keras", "tf_keras", "mtl_zoo")))
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -186,7 +188,7 @@ def _answer(artefact, folder):
     if not script.is_file():
         kinds = sorted(path.stem.removeprefix("_answer_") for path in SCRIPTS.glob("_answer_*.py"))
         raise ValueError(f"An export must be one of {', '.join(kinds)}. Received: '{artefact}'")
-    command = [sys.executable, "-P", "-c", RUN, str(script), str(artefact), str(folder)]
+    command = [sys.executable, "-c", RUN, str(script), str(artefact), str(folder)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
     if process.returncode:

@@ -110,7 +110,7 @@ def bargain(gramian, alpha=1.0, present=None):
 
     def derivatives(x):
         utility = factor * x ** (-1 / alpha)
-        return ops.matmul(matrix, x) - utility, matrix + ops.diag(utility / (alpha * x))
+        return ops.matmul(matrix, x) - utility, matrix + diagonal_matrix(utility / (alpha * x))
 
     start = factor ** (alpha / (1 + alpha)) * ops.sqrt(size / ops.maximum(ops.sum(unit), 1e-3 * size))
     x = nonnegative_minimum(derivatives, start)
@@ -225,7 +225,17 @@ def normalize(gramian, present):
     both = ops.logical_and(present[:, None], present[None, :])
     unit = ops.where(both, gramian / (norms[:, None] * norms[None, :]), 0.0)
     absent = ops.cast(ops.logical_not(present), "float64")
-    return unit + ops.diag(absent), norms
+    return unit + diagonal_matrix(absent), norms
+
+
+def diagonal_matrix(vector):
+    """Return the matrix `[T, T]` with a vector `[T]` on its diagonal and zeros beside it.
+
+    Note:
+        `ops.diag` of older Keras, 3.10 among them, asks in the graph whether the vector is empty, and XLA
+        compiles no shape that depends on the answer.
+    """
+    return ops.where(ops.eye(vector.shape[0], dtype="bool"), vector, ops.zeros_like(vector))
 
 
 def nearest_semidefinite(matrix):

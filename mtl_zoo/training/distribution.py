@@ -6,7 +6,7 @@ import os
 import keras
 import tensorflow as tf
 
-STRATEGIES = {
+MAKERS = {  # one for each of `options.STRATEGIES`
     "none": tf.distribute.get_strategy,
     "mirrored": tf.distribute.MirroredStrategy,
     "multi_worker": tf.distribute.MultiWorkerMirroredStrategy,
@@ -17,8 +17,8 @@ def make_strategy(name):
     """Return a strategy by its name, to be made before any other use of TensorFlow.
 
     Args:
-        name: One of `STRATEGIES`: `"none"`, `"mirrored"` for all devices of this machine, or `"multi_worker"`
-            for the machines that the environment variable `TF_CONFIG` tells of.
+        name: One of `options.STRATEGIES`: `"none"`, `"mirrored"` for all devices of this machine, or
+            `"multi_worker"` for the machines that the environment variable `TF_CONFIG` tells of.
 
     Raises:
         ValueError: If `TF_CONFIG` is missing, or not what TensorFlow needs.
@@ -33,7 +33,22 @@ def make_strategy(name):
                 "{'cluster': {'worker': ['host:port', ...]}, 'task': {'type': 'worker', 'index': 0}}. "
                 f"Received: {os.environ.get('TF_CONFIG')!r}"
             ) from error
-    return STRATEGIES[name]()
+    return MAKERS[name]()
+
+
+def check_keras(strategy):
+    """Refuse several devices under a Keras whose metrics cannot be counted on them.
+
+    Raises:
+        ValueError: If Keras is older than 3.10.
+    """
+    version = tuple(map(int, keras.__version__.split(".")[:2]))
+    mirrored = (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if version < (3, 10) and isinstance(strategy, mirrored):
+        raise ValueError(
+            f"Keras must be 3.10 or newer to train under a {type(strategy).__name__}. "
+            f"Received: {keras.__version__}"
+        )
 
 
 def num_replicas():

@@ -8,10 +8,9 @@ import tensorflow as tf
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.options import SPACES as SPACES
 from mtl_zoo.outputs import check_graph
 from mtl_zoo.training import gradients, masks, representation
-
-SPACES = ("shared", "representation")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import arguments, outputs
+from mtl_zoo.options import NON_FINITE as NON_FINITE
 from mtl_zoo.training import balancer_optimizer, compiled, distribution, hooks, logs, update
 from mtl_zoo.training.batch import joined, portions
 from mtl_zoo.training.border import Border
@@ -14,8 +15,6 @@ from mtl_zoo.training.problem import SPACES as SPACES
 from mtl_zoo.training.problem import pose, renewed
 from mtl_zoo.training.unmeasured import warn
 from mtl_zoo.validation import check_log_keys, check_tasks
-
-NON_FINITE = ("skip", "stop")
 
 
 class Trainer(keras.Model):
@@ -165,6 +164,7 @@ class Trainer(keras.Model):
         of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
         decay, and stays where it is while its task has no label.
         """
+        distribution.check_keras(self.distribute_strategy)
         run_eagerly = arguments.flag("run_eagerly", run_eagerly)
         many = arguments.integer("steps_per_execution", steps_per_execution, 1, arguments.BATCHES)
         if jit_compile != "auto":
@@ -223,6 +223,8 @@ class Trainer(keras.Model):
         kwargs |= {"batch_size": batch_size, "sample_weight": sample_weight, "return_dict": True}
         with self.distribute_strategy.scope(), self.border.readable_errors():
             found = super().evaluate(x, y, **kwargs)
+        # Keras before 3.12 leaves tensors.
+        found = {name: x if keras.ops.ndim(x) else float(x) for name, x in found.items()}
         return found if return_dict else self._flatten_metrics_in_order(found)
 
     def predict_step(self, data):

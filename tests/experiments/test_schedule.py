@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras.optimizers.schedules import CosineDecay
 
-from mtl_zoo.experiments.schedule import SCHEDULES, Warmup, make_schedule
+from mtl_zoo.experiments.schedule import Warmup, make_schedule
+from mtl_zoo.options import SCHEDULES
 
 STEPS, WARMUP, RATE = 100, 20, 0.5
 

@@ -17,7 +17,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 # Runs where Keras and this library cannot be imported: answers all batches with every artefact.
 CLIENT = """
-import pathlib, runpy, sys
+import sys
+sys.path = [place for place in sys.path if place]
+import pathlib, runpy
 sys.modules.update(dict.fromkeys(("keras", "tf_keras", "mtl_zoo")))
 answer = runpy.run_path(sys.argv[1])["main"]
 for case in pathlib.Path(sys.argv[2]).iterdir():
@@ -130,7 +132,7 @@ def exported(tmp_path_factory):
         exporting.saved_model(models[case], tasks, root / case / "1")
         for size in SIZES:
             np.savez(root / case / f"inputs_{size}.npz", **batch(size, np.random.default_rng(size)))
-    process = run("-P", "-c", CLIENT, str(SCRIPTS / "_answer_saved_model.py"), str(root))
+    process = run("-c", CLIENT, str(SCRIPTS / "_answer_saved_model.py"), str(root))
     assert process.returncode == 0, process.stderr
     return root, models
 

@@ -140,6 +140,12 @@ def test_normalize_makes_absent_gradients_orthogonal_units():
     np.testing.assert_allclose(norms[:2], [2.0, 3.0])
 
 
+def test_a_diagonal_matrix_has_a_fixed_shape_and_keeps_what_is_not_finite_apart():
+    vector = tf.constant([1.0, float("inf"), 3.0], "float64")
+    matrix = tf.function(solvers.diagonal_matrix, jit_compile=True)(vector)
+    np.testing.assert_array_equal(matrix, np.diag([1.0, np.inf, 3.0]))
+
+
 def test_nearest_semidefinite_drops_negative_eigenvalues_only():
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
     matrix = rotation @ np.diag([-1e-3, 0.5, 2.0]) @ rotation.T

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -136,3 +137,13 @@ def test_one_process_leaves_the_dataset_alone():
     strategy = tf.distribute.get_strategy()
     assert not distribution.has_workers(strategy)
     assert distribution.spread(dataset, strategy) is dataset
+
+
+def test_several_devices_need_a_keras_that_counts_on_them(monkeypatch):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    monkeypatch.setattr(keras, "__version__", "3.10.0")
+    distribution.check_keras(strategy)
+    monkeypatch.setattr(keras, "__version__", "3.9.2")
+    distribution.check_keras(tf.distribute.get_strategy())
+    with pytest.raises(ValueError, match=r"must be 3\.10 or newer.*MirroredStrategy\. Received: 3\.9\.2"):
+        distribution.check_keras(strategy)
