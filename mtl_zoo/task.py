@@ -9,7 +9,7 @@ from keras import ops
 from mtl_zoo import arguments, kinds
 from mtl_zoo.items import comparable, expand_to, flat, hidden, is_missing, mask_of, smallest, to_numbers
 from mtl_zoo.metric_names import maker, named_metrics
-from mtl_zoo.validation import check_fields, check_name
+from mtl_zoo.validation import check_fields, check_name, check_shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Task:
             instance of a `keras.losses.Loss`, whose own reduction does not matter.
         activation: Function that turns logits into predictions.
         metrics: Names or instances of `keras.metrics.Metric`, or functions without arguments that each return
-            a fresh one; every trainer has copies of its own. A metric gets what it gets in plain Keras: arrays
+            a fresh one; every trainer has its own copies. A metric gets what it gets in plain Keras: arrays
             in the task's shape, of class indices or one-hot labels, whichever it takes, and weights 0 where a
             label is missing (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes
             `auc_1`.
@@ -84,6 +84,7 @@ class Task:
 
     def __post_init__(self):
         check_name(self.name)
+        check_shapes(self)
         object.__setattr__(self, "label_name", self.label_name or self.name)
         if isinstance(self.loss, (str, keras.losses.Loss)):
             for field, value in kinds.of_loss(self.loss, vars(self)).items():

@@ -5,11 +5,9 @@ import functools
 import os
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from mtl_zoo import files
-from mtl_zoo.command_line import answers
 from mtl_zoo.command_line.common_flags import define_path
 
 BATCH = 1024
@@ -31,6 +29,7 @@ def define(options):
 
 def predict(options):
     """Answer new rows of a table, with a run or what was exported of one."""
+    from mtl_zoo.command_line import answers
     from mtl_zoo.datasets.new_rows import read_new_rows
 
     _check(options)
@@ -89,6 +88,8 @@ def _table(card, options):
 
 def _from_model(run, batches):
     """Return arrays of activated outputs by task."""
+    import numpy as np
+
     from mtl_zoo.exporting.signatures import predictions
 
     found = []
