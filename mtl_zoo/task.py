@@ -168,16 +168,22 @@ class Task:
 
         Args:
             labels: Tensor `[batch, *label_shape]`; a trailing axis of size 1 may be absent or added.
-            logits: Tensor `[batch, *output_shape]`.
+            logits: Tensor `[batch, *output_shape]`; or what the task's own softmax or sigmoid just made of it.
             sample_weight: Optional tensor `[batch]`, or with as many leading axes of `labels` as wanted. The
                 mean is weighted, so only ratios of weights matter.
 
         Returns:
             Scalar float32 tensor.
         """
-        items = self.items(labels, logits, sample_weight)
-        counts = self.item_counts(hidden(self, labels, mask_of(logits)), sample_weight)
+        labels = hidden(self, labels, mask_of(logits))
+        items = self.items(labels, self.logits_of(logits), sample_weight)
+        counts = self.item_counts(labels, sample_weight)
         return ops.divide_no_nan(self.sum_loss(*items), self.divisor(ops.sum(counts)))
+
+    def logits_of(self, outputs):
+        """Return the logits that a softmax or sigmoid made outputs of, or else the outputs themselves."""
+        activated = self.activation in (keras.activations.softmax, keras.activations.sigmoid)
+        return getattr(outputs, "_keras_logits", outputs) if activated else outputs
 
     def sum_loss(self, labels, logits, item_weights):
         """Return the weighted sum of the losses of items, as `items` returns them.

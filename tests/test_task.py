@@ -408,3 +408,18 @@ def test_a_name_must_be_english_letters_digits_and_underscores(name):
 def test_a_task_needs_an_output(constructor):
     with pytest.raises(ValueError, match=r"'t' must have at least one output. Received: output_shape="):
         constructor("t", 0)
+
+
+@pytest.mark.parametrize(("kind", "activation"), [("tagging", "softmax"), ("multilabel", "sigmoid")])
+def test_probabilities_in_a_loop_of_ones_own(kind, activation):
+    """A model's probabilities are not activated again, and its mask counts."""
+    task = getattr(Task, kind)("t", 3)
+    dense = keras.layers.Dense(3)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5) if kind == "tagging" else (2, 5)).astype("float32")
+    logits, labels = dense(x), np.ones((2, 4) if kind == "tagging" else (2, 3), int)
+    given = keras.layers.Activation(activation)(logits)
+    np.testing.assert_allclose(task.compute_loss(labels, given), task.compute_loss(labels, logits))
+    if kind == "tagging":
+        given._keras_mask = keras.ops.convert_to_tensor([[True, True, False, False]] * 2)
+        expected = task.compute_loss(labels[:, :2], logits[:, :2])
+        np.testing.assert_allclose(task.compute_loss(labels, given), expected, rtol=1e-6)
