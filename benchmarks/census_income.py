@@ -59,19 +59,19 @@ def run(architecture, encoder, seed, test):
         verbose=0,
         callbacks=[best],
     )
-    logits = trainer.predict(load("test"), verbose=0)
-    return [roc_auc_score(test[1][task.name], logits[task.name]) for task in DATA.TASKS]
+    predictions = trainer.predict(load("test"), verbose=0)
+    return [roc_auc_score(test[1][task.name], predictions[task.name]) for task in DATA.TASKS]
 
 
 def boosting(train, test, seed):
     """Return the test AUC of gradient boosting on every task."""
     words = [name for name in DATA.FEATURES if name not in DATA.NUMBERS]
     lookup = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    lookup.fit(np.stack([train[0][name] for name in words], axis=1))
+    lookup.fit(np.hstack([train[0][name] for name in words]))
 
     def table(columns):
-        numbers = np.stack([columns[name] for name in DATA.NUMBERS], axis=1)
-        return np.hstack([numbers, lookup.transform(np.stack([columns[name] for name in words], axis=1))])
+        numbers = np.hstack([columns[name] for name in DATA.NUMBERS])
+        return np.hstack([numbers, lookup.transform(np.hstack([columns[name] for name in words]))])
 
     x, x_test = table(train[0]), table(test[0])
     areas = []

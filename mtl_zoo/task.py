@@ -168,7 +168,7 @@ class Task:
 
         Args:
             labels: Tensor `[batch, *label_shape]`; a trailing axis of size 1 may be absent or added.
-            logits: Tensor `[batch, *output_shape]`; or what the task's own softmax or sigmoid just made of it.
+            logits: Tensor `[batch, *output_shape]`; or what the task's softmax or sigmoid just made of it.
             sample_weight: Optional tensor `[batch]`, or with as many leading axes of `labels` as wanted. The
                 mean is weighted, so only ratios of weights matter.
 

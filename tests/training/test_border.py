@@ -262,7 +262,7 @@ def test_inputs_are_matched_by_name(way, method, monkeypatch):
 def test_inputs_are_matched_by_name_in_predictions(trainer, monkeypatch):
     monkeypatch.setattr(logging, "warning", lambda *_: None)
     more = {"city": np.full((6, 1), 9.0), **X}
-    expected = trainer.model.predict(X, verbose=0)
+    expected = trainer.predict(X, verbose=0)
     for found in (trainer.predict(more, verbose=0), trainer.predict(dataset(more, Y)[0][0], verbose=0)):
         for name, values in expected.items():
             np.testing.assert_array_equal(found[name], values)

@@ -495,13 +495,18 @@ def test_validation_data_with_sample_weights():
     assert history["val_loss"][0] == pytest.approx(logs["loss"], rel=1e-5)
 
 
-def test_predict_returns_a_dict_of_logits():
+def test_predict_activates_the_logits():
+    """The tasks are regressions: another activation shows where it is applied."""
     trainer = make_trainer()
     x, _ = data()
-    found = trainer.predict(x, batch_size=5, verbose=0)
+    logits = trainer.predict_logits(x, batch_size=5, verbose=0)
+    for name, expected in trainer.model(x).items():
+        np.testing.assert_allclose(logits[name], expected, rtol=1e-5, atol=1e-6)
+    tasks = [dataclasses.replace(task, activation=keras.ops.exp) for task in trainer.tasks]
+    found = mz.Trainer(trainer.model, tasks).predict(x, batch_size=5, verbose=0)
     assert set(found) == {"left", "right"}
-    for name, logits in trainer.model(x).items():
-        np.testing.assert_allclose(found[name], logits, rtol=1e-5, atol=1e-6)
+    for name in found:
+        np.testing.assert_allclose(found[name], np.exp(logits[name]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -569,7 +574,7 @@ def test_checkpoint_of_the_model_is_the_wrapped_model(tmp_path):
     fit(trainer, callbacks=[keras.callbacks.ModelCheckpoint(path)])
     model = keras.saving.load_model(path)
     x, _ = data()
-    for name, logits in trainer.predict(x, verbose=0).items():
+    for name, logits in trainer.predict_logits(x, verbose=0).items():
         np.testing.assert_allclose(model(x)[name], logits, rtol=1e-5, atol=1e-6)
 
 
