@@ -245,3 +245,15 @@ def test_an_overridden_step_is_told(caplog):
     with caplog.at_level("WARNING"):
         mz.Trainer.from_compiled(model)
     assert "`train_step` of Own is not called in training" in caplog.text
+
+
+@pytest.mark.parametrize(("structure", "probabilities"), [("dict", True), ("list", False)])
+def test_a_moved_model_is_exported_as_it_answers(structure, probabilities, tmp_path):
+    trainer = move(structure, probabilities)
+    mz.exporting.saved_model(trainer.model, trainer.tasks, tmp_path / "1")
+    x, _ = make_data(structure, False)
+    served = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"](x=tf.constant(x))
+    answers = trainer.predict(x, verbose=0)
+    answers = answers if structure == "dict" else dict(zip(NAMES, answers, strict=True))
+    for name, expected in answers.items():
+        np.testing.assert_allclose(served[name], expected, rtol=1e-4, atol=1e-6)
