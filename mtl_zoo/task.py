@@ -40,7 +40,7 @@ class Task:
             instance of a `keras.losses.Loss`, whose own reduction does not matter.
         activation: Function that turns logits into predictions.
         metrics: Names or instances of `keras.metrics.Metric`, or functions without arguments that each return
-            a fresh one; every trainer has copies of its own. A metric gets what it gets in plain Keras: arrays
+            a fresh one; every trainer has its own copies. A metric gets what it gets in plain Keras: arrays
             in the task's shape, of class indices or one-hot labels, whichever it takes, and weights 0 where a
             label is missing (see `task_metrics.TaskMetrics`). Of two with one name, the second becomes
             `auc_1`.
@@ -99,7 +99,7 @@ class Task:
                 object.__setattr__(self, field, value)
         if isinstance(self.metrics, (tuple, list)):
             accuracy = kinds.accuracy_of(self)
-            object.__setattr__(self, "metrics", tuple(maker(metric, accuracy) for metric in self.metrics))
+            object.__setattr__(self, "metrics", tuple(maker(x, accuracy) for x in self.metrics))
         if arguments.integer("item_size", self.item_size, most=arguments.ENTRIES) < 1:
             shape = self.output_shape
             raise ValueError(

@@ -106,7 +106,7 @@ def _batches(x):
         return x
     raise ValueError(
         "`class_weight='balanced'` must be counted before training, in data that end and can be read twice: "
-        "arrays, a finite `tf.data.Dataset` or a `PyDataset`; else give numbers, as in `class_weight={1: 9.0}`."
+        "arrays, a finite `tf.data.Dataset` or a `PyDataset`; else give numbers, as in `class_weight={1: 9}`."
         f" Received: {type(x).__name__}"
     )
 
