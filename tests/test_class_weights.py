@@ -24,6 +24,15 @@ def test_class_weights_are_weights_of_items():
     )
 
 
+def test_with_another_reduction_class_weights_do_not_count_in_the_divisor():
+    logits, labels = RANDOM.normal(size=(4, 3)).astype("float32"), np.array([0, 2, -1, 1])
+    task = mz.Task.classification("kind", 3, class_weight={0: 4})
+    task = dataclasses.replace(task, reduction="sum_over_batch_size")
+    losses = np.log(np.sum(np.exp(logits), axis=1)) - logits[range(4), labels]
+    expected = (4 * losses[0] + losses[1] + losses[3]) / 3
+    np.testing.assert_allclose(task.compute_loss(labels, logits), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("given", "table"),
     [({1: 5}, [[1, 5], [1, 5], [1, 5]]), ([{0: 2}, {}, {0: 3, 1: 4}], [[2, 1], [1, 1], [3, 4]])],

@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 import sklearn.metrics
 import tensorflow as tf
 
@@ -129,37 +128,6 @@ def test_padding_of_a_ranking_gets_no_gradient():
     assert np.all(gradient[~there] == 0) and np.all(gradient[there] != 0)
 
 
-def test_a_loss_of_lists_may_be_another():
-    def listwise(labels, scores):
-        return -tf.reduce_sum(tf.nn.log_softmax(scores) * tf.where(labels > 0, labels, 0.0), axis=-1)
-
-    task = mz.Task.ranking("hits", 4, loss=listwise)
-    assert np.isfinite(task.compute_loss(RELEVANCE, SCORES))
-    with pytest.raises(ValueError, match=r"`loss` of `Task\.ranking` must give one number per list of 4"):
-        mz.Task.ranking("hits", 4, loss="mse")
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_label_smoothing_is_that_of_keras(missing):
-    labels, logits = np.array([2, 0, 1, 1]), RANDOM.normal(size=(4, 3)).astype("float32")
-    smooth = {"from_logits": True, "label_smoothing": 0.2}
-    expected = keras.losses.CategoricalCrossentropy(**smooth)(np.eye(3)[labels][missing:], logits[missing:])
-    labels[:missing] = -1
-    task = mz.Task.classification("kind", 3, label_smoothing=0.2)
-    np.testing.assert_allclose(task.compute_loss(labels, logits), expected, rtol=1e-6)
-    yes = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 1], [0, 1, 0]])
-    expected = keras.losses.BinaryCrossentropy(**smooth)(yes, logits)
-    for smoothed in (mz.Task.multilabel("tags", 3, label_smoothing=0.2),):
-        np.testing.assert_allclose(smoothed.compute_loss(yes, logits), expected, rtol=1e-6)
-
-
-def test_label_smoothing_is_for_the_default_loss():
-    with pytest.raises(ValueError, match=r"`label_smoothing` must be that of the default loss"):
-        mz.Task.binary("click", loss="binary_crossentropy", label_smoothing=0.1)
-    with pytest.raises(TypeError, match=r"label_smoothing"):
-        mz.Task.regression("price", label_smoothing=0.1)
-
-
 def test_a_trainer_measures_what_the_tasks_say():
     tasks = [mz.Task.count("visits"), mz.Task.ordinal("stars", 4), mz.Task.ranking("hits", 4)]
     assert [kind_of(task) for task in tasks] == ["count", "ordinal", "ranking"]
@@ -177,13 +145,3 @@ def test_a_trainer_measures_what_the_tasks_say():
     np.testing.assert_allclose(predictions["visits"], np.exp(logits["visits"]), rtol=1e-5)
     np.testing.assert_allclose(predictions["stars"], ordinal(logits["stars"]), rtol=1e-4)
     np.testing.assert_array_equal(predictions["hits"], logits["hits"])
-
-
-def test_a_ranking_scores_the_positions_of_a_sequence_alike():
-    task = mz.Task.ranking("hits", 4)
-    x = keras.Input((4, 3))
-    model = keras.Model(x, mz.heads.head(x, task))
-    one = RANDOM.normal(size=(1, 4, 3)).astype("float32")
-    scores = model(one).numpy()
-    np.testing.assert_allclose(model(one[:, ::-1]), scores[:, ::-1], rtol=1e-5)
-    assert scores.shape == (1, 4) and model.trainable_weights[0].shape == (3, 1)
