@@ -48,7 +48,7 @@ def count(cls, name, units=1, *, loss=None, metrics=None, from_logits=None):
 
     Example:
 
-    >>> task = Task.count("visits")
+    >>> task = mz.Task.count("visits")
     >>> float(task.compute_loss([2, -1], [[1.0], [0.0]]))  # exp(1) - 2
     0.71828...
     """
@@ -71,9 +71,9 @@ def ordinal(cls, name, num_classes, *, loss=None, metrics=None, from_logits=None
 
     Example:
 
-    >>> task = Task.ordinal("stars", 3)
-    >>> task.activation(ops.zeros((1, 3))).numpy().round(3).tolist()  # thresholds 0 and log(2)
-    [[0.5, 0.167, 0.333]]
+    >>> task = mz.Task.ordinal("stars", 3)
+    >>> np.round(task.activation(keras.ops.zeros((1, 3))), 3)  # thresholds 0 and log(2)
+    array([[0.5  , 0.167, 0.333]], dtype=float32)
     """
     fields = kinds.ordinal(arguments.integer("num_classes", num_classes, 2, arguments.ENTRIES))
     return _make(cls, name, fields, loss, metrics, from_logits, class_weight)
@@ -96,7 +96,7 @@ def ranking(cls, name, n, *, loss=None, metrics=None, from_logits=None):
 
     Example:
 
-    >>> task = Task.ranking("hits", 3)
+    >>> task = mz.Task.ranking("hits", 3)
     >>> float(task.compute_loss([[2.0, 0.0, np.nan]], [[1.0, 1.0, 9.0]]))  # one pair, of equal scores: log(2)
     0.69314...
     """

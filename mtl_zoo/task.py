@@ -9,7 +9,7 @@ from keras import ops
 from mtl_zoo import arguments, class_weights, constructors, kinds, task_config
 from mtl_zoo.items import comparable, expand_to, flat, hidden, is_missing, mask_of, smallest, to_numbers
 from mtl_zoo.metric_names import maker, named_metrics
-from mtl_zoo.validation import check_fields, check_name
+from mtl_zoo.validation import check_fields, check_name, check_shapes
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -60,11 +60,10 @@ class Task:
         unweighted: Names of metrics that sample weights do not touch.
         metrics_take_logits: Whether metrics get what the model answers, as in plain Keras, although that are
             logits. Defaults to `False`: they get predictions.
-        class_weight: What the losses of a class's items are multiplied by, besides sample weights: a dict
-            from classes to weights, 1 for those without an entry, or `"balanced"`, which the first
-            `Trainer.fit` counts in its data: number of labels / (number of classes * labels of the class).
-            Several labels have one dict for all or a list of one each. Metrics do not heed it. Defaults to
-            `None`: all count the same.
+        class_weight: What the losses of a class's items are multiplied by: a dict from classes to weights, 1
+            for those without an entry, or `"balanced"`, which the first `Trainer.fit` counts in its data:
+            labels / (classes * labels of the class). Several labels have one dict for all or a list of one
+            each. Metrics do not heed it. Defaults to `None`.
 
     Example:
 
@@ -93,6 +92,7 @@ class Task:
 
     def __post_init__(self):
         check_name(self.name)
+        check_shapes(self)
         object.__setattr__(self, "label_name", self.label_name or self.name)
         if isinstance(self.loss, (str, keras.losses.Loss)):
             for field, value in kinds.of_loss(self.loss, vars(self)).items():
@@ -259,9 +259,8 @@ class Task:
 
     def _rows(self, x):
         """Flatten `[batch, ..., channels]` to `[items, item_size]`."""
-        return (
-            x if len(x.shape) == 2 and x.shape[1] == self.item_size else ops.reshape(x, (-1, self.item_size))
-        )
+        are_rows = len(x.shape) == 2 and x.shape[1] == self.item_size
+        return x if are_rows else ops.reshape(x, (-1, self.item_size))
 
     def _values(self, labels):
         labels = to_numbers(labels)

@@ -182,13 +182,17 @@ def check_blueprint(inputs, tasks, encoder, head):
         )
 
 
-def check_fields(task):
-    """Raise an error unless the fields of a task are of the right kind."""
+def check_shapes(task):
+    """Raise an error unless the shapes of a task are tuples of sizes."""
     for name in ("output_shape", "label_shape"):
         sizes = getattr(task, name)
         if not isinstance(sizes, (tuple, list)) or (name == "output_shape" and not sizes):
             raise ValueError(f"`{name}` must be a tuple of sizes. Received: {name}={sizes!r}")
         arguments.integers(name, [size for size in sizes if size is not None], most=arguments.ENTRIES)
+
+
+def check_fields(task):
+    """Raise an error unless the other fields of a task are of the right kind."""
     for name in ("loss", "activation", "missing"):
         arguments.function(name, getattr(task, name))
     if not isinstance(task.metrics, (tuple, list)) or not all(map(callable, task.metrics)):
