@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
 def is_missing(labels):
     """Return where a class label, stored as an integer or a float, is absent: below 0 or NaN.
 
@@ -17,6 +18,7 @@ def is_missing(labels):
     return ops.logical_or(labels < 0, ops.isnan(labels)) if is_float else labels < 0
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
 def is_missing_or(ignored, labels):
     """Return where a class label is absent or one that does not count."""
     return ops.logical_or(is_missing(labels), ops.equal(labels, ignored))

@@ -5,8 +5,10 @@ import functools
 import keras
 from keras import ops
 
-from mtl_zoo import arguments, losses
+from mtl_zoo import arguments, kind_metrics, losses
 from mtl_zoo.items import is_missing, is_missing_or
+
+MAX_EXPONENT = 80.0  # exp(88.8) overflows in float32
 
 
 def classification(num_classes):
@@ -31,6 +33,12 @@ def sigmoid(n):
     }
 
 
+def ordinal(num_classes):
+    """Return the fields of one of several ordered classes per example."""
+    fields = _indices((), num_classes, (_sparse_accuracy(), kind_metrics.ClassDistance))
+    return fields | {"loss": _ordinal_crossentropy, "activation": ordinal_probabilities}
+
+
 def segmentation(num_classes, size):
     """Return the fields of one class per pixel."""
     mean_iou = functools.partial(
@@ -49,12 +57,54 @@ def regression(units):
     return _values((units,), item_size=1)
 
 
+def count(units):
+    """Return the fields of `units` counts, each an item of its own."""
+    mean_absolute_error = functools.partial(keras.metrics.MeanAbsoluteError, name="mean_absolute_error")
+    return _values((units,), item_size=1) | {
+        "loss": _poisson,
+        "activation": keras.activations.exponential,
+        "metrics": (mean_absolute_error, kind_metrics.PoissonDeviance),
+        "missing": is_missing,
+    }
+
+
+def ranking(n):
+    """Return the fields of an order of `n` candidates, whose list is an item."""
+    return _values((n,), item_size=n) | {
+        "loss": _pairwise_logistic,
+        "metrics": (kind_metrics.PairwiseAccuracy, kind_metrics.NDCG),
+        "missing": _is_without_pairs,
+    }
+
+
 def dense_regression(channels, size):
     """Return the fields of `channels` numbers per pixel, of which a pixel is an item."""
     return _values((*_grid(size), channels), item_size=channels)
 
 
-def adjusted(fields, loss=None, metrics=None, from_logits=None):
+def kind_of(task):
+    """Return the kind of a task, the name of the constructor of `mtl_zoo.Task` that makes such ones."""
+    rank = len(task.label_shape)
+    if task.labels_are_indices:
+        names = {0: "classification", 1: "tagging", 2: "segmentation"}
+        return "ordinal" if task.activation is ordinal_probabilities else names.get(rank, "classification")
+    if task.max_label is not None:
+        return "binary" if task.output_shape == (1,) else "multilabel"
+    if task.missing is _is_without_pairs:
+        return "ranking"
+    if task.activation is keras.activations.exponential:
+        return "count"
+    return "regression" if rank == 1 else "dense_regression"
+
+
+def accuracy_of(task):
+    """Return the metric that `"accuracy"` means, as Keras chooses it by the shapes; `None` for numbers."""
+    if task.labels_are_indices:
+        return keras.metrics.SparseCategoricalAccuracy
+    return keras.metrics.BinaryAccuracy if task.max_label == 1 else None
+
+
+def adjusted(fields, loss=None, metrics=None, from_logits=None, label_smoothing=0):
     """Return fields with another loss and other metrics.
 
     Args:
@@ -62,7 +112,18 @@ def adjusted(fields, loss=None, metrics=None, from_logits=None):
         loss: As for `losses.find`. Defaults to that of the kind.
         metrics: Sequence of what `metric_names.maker` takes. Defaults to those of the kind.
         from_logits: As for `losses.on_logits`.
+        label_smoothing: Part of a label that goes to all classes alike. Defaults to 0.
+
+    Raises:
+        ValueError: If there are another loss and `label_smoothing`.
     """
+    if arguments.number("label_smoothing", label_smoothing, least=0, below=1):
+        if loss is not None:
+            raise ValueError(
+                "`label_smoothing` must be that of the default loss; another takes its own, as in "
+                f"`keras.losses.CategoricalCrossentropy(label_smoothing=...)`. Received: loss={loss!r}"
+            )
+        fields = fields | {"loss": functools.partial(fields["loss"], label_smoothing=float(label_smoothing))}
     if metrics is not None:
         fields = fields | {"metrics": tuple(metrics)}
     return fields if loss is None else fields | of_loss(loss, fields, from_logits)
@@ -89,12 +150,70 @@ def _sparse_accuracy():
     return functools.partial(keras.metrics.SparseCategoricalAccuracy, name="accuracy")
 
 
-def _sparse_crossentropy(labels, logits):
+@keras.saving.register_keras_serializable("mtl_zoo")
+def _sparse_crossentropy(labels, logits, label_smoothing=0.0):
+    if label_smoothing:
+        classes = logits.shape[-1]
+        targets = (1.0 - label_smoothing) * ops.one_hot(labels, classes) + label_smoothing / classes
+        return ops.categorical_crossentropy(targets, logits, from_logits=True)
     return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
-def _binary_crossentropy(labels, logits):
+@keras.saving.register_keras_serializable("mtl_zoo")
+def _binary_crossentropy(labels, logits, label_smoothing=0.0):
+    if label_smoothing:
+        labels = labels * (1.0 - label_smoothing) + 0.5 * label_smoothing
     return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True), axis=-1)
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+def _poisson(labels, logits):
+    exponent = ops.minimum(logits, MAX_EXPONENT)
+    rate = ops.exp(exponent) * (1.0 + logits - exponent)  # beyond, along the tangent
+    return ops.mean(rate - labels * logits, axis=-1)
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+def _ordinal_crossentropy(labels, logits):
+    return _sparse_crossentropy(labels, _log_probabilities(logits))
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+def ordinal_probabilities(logits):
+    """Return the probabilities of ordered classes; see `Task.ordinal`."""
+    return ops.softmax(_log_probabilities(logits), axis=-1)  # sums to 1 already, but for rounding
+
+
+def _log_probabilities(logits):
+    """Return the logarithms of `P(label >= k) - P(label >= k + 1)`.
+
+    With `c_k = z_0 - t_k` that is `sigmoid(c_k) sigmoid(-c_{k+1}) (1 - exp(c_{k+1} - c_k))`, whose last
+    factor is `sigmoid(z_{k+1})`: all of it without cancellation.
+    """
+    steps = ops.softplus(logits[..., 2:])
+    thresholds = ops.cumsum(ops.concatenate([logits[..., 1:2], steps], axis=-1), axis=-1)
+    above = logits[..., :1] - thresholds
+    zero = ops.zeros_like(logits[..., :1])
+    reached = ops.concatenate([zero, ops.log_sigmoid(above)], axis=-1)
+    not_passed = ops.concatenate([ops.log_sigmoid(-above), zero], axis=-1)
+    between = ops.concatenate([zero, ops.log_sigmoid(logits[..., 2:]), zero], axis=-1)
+    return reached + not_passed + between
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+def _pairwise_logistic(relevance, scores):
+    behind = scores[:, None, :] - scores[:, :, None]
+    return kind_metrics.mean_over_pairs(relevance, ops.softplus(behind))
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+def _is_without_pairs(relevance):
+    """Return where a list has no two candidates of different relevance: all of it or nothing."""
+    relevance = ops.cast(relevance, "float32")
+    absent = is_missing(relevance)
+    most = ops.max(ops.where(absent, -1.0, relevance), axis=-1, keepdims=True)
+    least = ops.min(ops.where(absent, float("inf"), relevance), axis=-1, keepdims=True)
+    return ops.broadcast_to(most <= least, ops.shape(relevance))
 
 
 def _indices(grid, num_classes, metrics):

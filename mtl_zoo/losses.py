@@ -125,12 +125,14 @@ def unit(loss, output_shape, label_shape):
     return "batch"
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
 def _call(loss, labels, outputs):
     """Call a loss as Keras does, with labels in the type of the outputs, but without reduction."""
     labels = ops.cast(labels, outputs.dtype) if hasattr(outputs, "dtype") else labels
     return loss.call(labels, outputs) if isinstance(loss, keras.losses.Loss) else loss(labels, outputs)
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
 def _call_activated(loss, activation, labels, logits):
     return _call(loss, labels, activation(logits))
 

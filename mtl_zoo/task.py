@@ -6,12 +6,13 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from mtl_zoo import arguments, kinds
+from mtl_zoo import arguments, class_weights, constructors, kinds, task_config
 from mtl_zoo.items import comparable, expand_to, flat, hidden, is_missing, mask_of, smallest, to_numbers
 from mtl_zoo.metric_names import maker, named_metrics
 from mtl_zoo.validation import check_fields, check_name, check_shapes
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
 @dataclasses.dataclass(frozen=True)
 class Task:
     """One thing a model predicts: its output, loss, metrics and activation, and which labels are missing.
@@ -23,7 +24,9 @@ class Task:
 
     Prefer a constructor such as `Task.classification`, which takes another `loss` and other `metrics` as
     `keras.Model.compile` does: names, instances or functions. A loss of predictions gets predictions, unless
-    it or `from_logits` says that it takes logits. `dataclasses.replace` changes any field of an instance.
+    it or `from_logits` says that it takes logits. Constructors of classes take `label_smoothing=s` with the
+    default loss: targets are `(1 - s) one-hot + s / classes`, or `y (1 - s) + s / 2` of yes or no.
+    `dataclasses.replace` changes any field of an instance.
 
     Args:
         name: Name of the task: the model's output, the labels' key, and the prefix in the logs. English
@@ -57,6 +60,10 @@ class Task:
         unweighted: Names of metrics that sample weights do not touch.
         metrics_take_logits: Whether metrics get what the model answers, as in plain Keras, although that are
             logits. Defaults to `False`: they get predictions.
+        class_weight: What the losses of a class's items are multiplied by: a dict from classes to weights, 1
+            for those without an entry, or `"balanced"`, which the first `Trainer.fit` counts in its data:
+            labels / (classes * labels of the class). Several labels have one dict for all or a list of one
+            each. Metrics do not heed it. Defaults to `None`.
 
     Example:
 
@@ -81,6 +88,7 @@ class Task:
     reduction: str = dataclasses.field(default="mean_with_sample_weight", repr=False)
     unweighted: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     metrics_take_logits: bool = dataclasses.field(default=False, repr=False)
+    class_weight: object = dataclasses.field(default=None, repr=False, hash=False)
 
     def __post_init__(self):
         check_name(self.name)
@@ -90,69 +98,35 @@ class Task:
             for field, value in kinds.of_loss(self.loss, vars(self)).items():
                 object.__setattr__(self, field, value)
         if isinstance(self.metrics, (tuple, list)):
-            metrics = tuple(maker(metric, self._accuracy) for metric in self.metrics)
-            object.__setattr__(self, "metrics", metrics)
+            accuracy = kinds.accuracy_of(self)
+            object.__setattr__(self, "metrics", tuple(maker(x, accuracy) for x in self.metrics))
         if arguments.integer("item_size", self.item_size, most=arguments.ENTRIES) < 1:
             shape = self.output_shape
             raise ValueError(
                 f"Task '{self.name}' must have at least one output. Received: output_shape={shape}"
             )
         check_fields(self)
+        object.__setattr__(self, "class_weight", class_weights.table(self))
+
+    classification = classmethod(constructors.classification)
+    binary = classmethod(constructors.binary)
+    multilabel = classmethod(constructors.multilabel)
+    ordinal = classmethod(constructors.ordinal)
+    regression = classmethod(constructors.regression)
+    count = classmethod(constructors.count)
+    ranking = classmethod(constructors.ranking)
+    segmentation = classmethod(constructors.segmentation)
+    dense_regression = classmethod(constructors.dense_regression)
+    tagging = classmethod(constructors.tagging)
+
+    def get_config(self):
+        """Return plain values, out of which `from_config` makes the same task."""
+        return task_config.of(self)
 
     @classmethod
-    def classification(cls, name, num_classes, *, loss=None, metrics=None, from_logits=None):
-        """One class of `num_classes` per example; labels `[batch]`, logits `[batch, num_classes]`."""
-        num_classes = arguments.integer("num_classes", num_classes, most=arguments.ENTRIES)
-        return _make(cls, name, kinds.classification(num_classes), loss, metrics, from_logits)
-
-    @classmethod
-    def binary(cls, name, *, loss=None, metrics=None, from_logits=None):
-        """Yes or no; labels `[batch]` or `[batch, 1]` of 0 and 1, logits `[batch, 1]`."""
-        return _make(cls, name, kinds.sigmoid(1), loss, metrics, from_logits)
-
-    @classmethod
-    def multilabel(cls, name, n, *, loss=None, metrics=None, from_logits=None):
-        """`n` independent yes-or-no labels; labels and logits `[batch, n]`; each may be missing alone."""
-        n = arguments.integer("n", n, 1, most=arguments.ENTRIES)
-        return _make(cls, name, kinds.sigmoid(n), loss, metrics, from_logits)
-
-    @classmethod
-    def regression(cls, name, units=1, *, loss=None, metrics=None, from_logits=None):
-        """`units` numbers by squared error; labels and outputs `[batch, units]` (`[batch]` for one unit)."""
-        units = arguments.integer("units", units, 1, most=arguments.ENTRIES)
-        return _make(cls, name, kinds.regression(units), loss, metrics, from_logits)
-
-    @classmethod
-    def segmentation(cls, name, num_classes, size=None, *, loss=None, metrics=None, from_logits=None):
-        """One class per pixel; labels `[batch, height, width]`, logits with `num_classes` channels.
-
-        The default head interpolates to `size`, a pair of height and width, if there is one.
-        """
-        num_classes = arguments.integer("num_classes", num_classes, most=arguments.ENTRIES)
-        return _make(cls, name, kinds.segmentation(num_classes, size), loss, metrics, from_logits)
-
-    @classmethod
-    def dense_regression(cls, name, channels, size=None, *, loss=None, metrics=None, from_logits=None):
-        """`channels` numbers per pixel by squared error, on maps `[batch, height, width, channels]`.
-
-        A pixel is missing where any of its channels is NaN. The default head interpolates to `size`, a pair
-        of height and width, if there is one.
-        """
-        channels = arguments.integer("channels", channels, most=arguments.ENTRIES)
-        return _make(cls, name, kinds.dense_regression(channels, size), loss, metrics, from_logits)
-
-    @classmethod
-    def tagging(cls, name, num_tags, *, loss=None, metrics=None, from_logits=None):
-        """One tag per token; labels `[batch, length]`, negative for padding, `num_tags` logits each."""
-        num_tags = arguments.integer("num_tags", num_tags, most=arguments.ENTRIES)
-        return _make(cls, name, kinds.tagging(num_tags), loss, metrics, from_logits)
-
-    @property
-    def _accuracy(self):
-        """The metric that `"accuracy"` means, as Keras chooses it by the shapes; `None` for numbers."""
-        if self.labels_are_indices:
-            return keras.metrics.SparseCategoricalAccuracy
-        return keras.metrics.BinaryAccuracy if self.max_label == 1 else None
+    def from_config(cls, config):
+        """Return the task that `get_config` described."""
+        return cls(**task_config.fields(config))
 
     def make_metrics(self):
         """Return fresh metrics, each with a name of its own: `auc`, `auc_1`."""
@@ -192,7 +166,8 @@ class Task:
             ValueError: If the loss does not give one number per item.
         """
         losses = self._losses(labels, logits, item_weights)
-        return ops.sum(item_weights * ops.where(item_weights > 0, losses, 0.0))
+        weights = self._times_class_weights(item_weights, labels)
+        return ops.sum(weights * ops.where(weights > 0, losses, 0.0))
 
     def divisor(self, counts):
         """Return what the sum of the losses is divided by, out of the sum of `item_counts`, of any shape."""
@@ -213,12 +188,15 @@ class Task:
     def item_counts(self, labels, sample_weight=None):
         """Return what items count in the divisor of the loss, float32 `[items]`: weights, or 1 if labelled.
 
+        The weights are those of examples times those of classes.
+
         Args:
             labels: As for `compute_loss`.
             sample_weight: As for `compute_loss`.
         """
-        weighted = self.reduction == "mean_with_sample_weight"
-        return self.item_weights(labels, sample_weight if weighted else None)
+        if self.reduction != "mean_with_sample_weight":
+            return self.item_weights(labels)
+        return self._times_class_weights(self.item_weights(labels, sample_weight), self._values(labels))
 
     def item_weights(self, labels, sample_weight=None):
         """Return the weights of the items as `items` does, float32 `[items]`, from the labels alone.
@@ -272,6 +250,11 @@ class Task:
             )
         return flat(losses)
 
+    def _times_class_weights(self, item_weights, labels):
+        if self.class_weight is None:
+            return item_weights
+        return item_weights * class_weights.of_labels(self, labels)
+
     def _weights_of_items(self, missing, sample_weight):
         weights = ops.cast(ops.logical_not(missing), "float32")
         if sample_weight is not None:
@@ -282,9 +265,8 @@ class Task:
 
     def _rows(self, x):
         """Flatten `[batch, ..., channels]` to `[items, item_size]`."""
-        return (
-            x if len(x.shape) == 2 and x.shape[1] == self.item_size else ops.reshape(x, (-1, self.item_size))
-        )
+        are_rows = len(x.shape) == 2 and x.shape[1] == self.item_size
+        return x if are_rows else ops.reshape(x, (-1, self.item_size))
 
     def _values(self, labels):
         labels = to_numbers(labels)
@@ -322,7 +304,3 @@ class Task:
             return 0
         labels = np_or_ops.maximum(labels, 0)  # what is negative is missing
         return np_or_ops.sum(labels > np_or_ops.floor(labels))
-
-
-def _make(cls, name, fields, loss, metrics, from_logits):
-    return cls(name=name, **kinds.adjusted(fields, loss, metrics, from_logits))

@@ -67,6 +67,7 @@ def build(target):
 
 
 BLUEPRINT = {"inputs": OBJECT, "tasks": OBJECT, "encoder": OBJECT, "head": OBJECT}
+OF_CLASSES = {"class_weight": MAPPING, "label_smoothing": FRACTION}
 STAGES = {"shared_stages": optional(FROM_0)}
 
 TABLE = [
@@ -235,12 +236,17 @@ TABLE = [
         },
     ),
     (encoders.unet, {"*filters": 4}, {"*filters": COUNT, "kernel_size": COUNT, "normalization": {"none"}}),
-    (mz.Task.classification, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT}),
-    (mz.Task.multilabel, {"name": "kind", "n": 3}, {"n": COUNT}),
+    (mz.Task.binary, {"name": "kind"}, OF_CLASSES),
+    (mz.Task.classification, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, **OF_CLASSES}),
+    (mz.Task.multilabel, {"name": "kind", "n": 3}, {"n": COUNT, **OF_CLASSES}),
+    (mz.Task.ordinal, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, "class_weight": MAPPING}),
     (mz.Task.regression, {"name": "kind"}, {"units": COUNT}),
+    (mz.Task.count, {"name": "kind"}, {"units": COUNT}),
+    (mz.Task.ranking, {"name": "kind", "n": 3}, {"n": COUNT}),
     (mz.Task.segmentation, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, "size": {"none"}}),
+    (mz.Task.segmentation, {"name": "kind", "num_classes": 3}, OF_CLASSES),
     (mz.Task.dense_regression, {"name": "kind", "channels": 3}, {"channels": COUNT, "size": {"none"}}),
-    (mz.Task.tagging, {"name": "kind", "num_tags": 3}, {"num_tags": COUNT}),
+    (mz.Task.tagging, {"name": "kind", "num_tags": 3}, {"num_tags": COUNT, **OF_CLASSES}),
     (
         mz.Task,
         {name: getattr(TASKS[0], name) for name in inspect.signature(mz.Task).parameters},
@@ -251,6 +257,7 @@ TABLE = [
             "item_size": COUNT,
             "metrics": {"list"},
             "max_label": optional(INDEX),
+            "class_weight": MAPPING,
         },
     ),
     (

@@ -167,3 +167,13 @@ def test_dense_and_token_tasks_train_save_and_export(make, space, tmp_path):
         answer = signatures[task.name](**{inputs.name: tf.constant(x)})[task.name]
         assert answer.shape[:-1] == labels[task.name].shape[: len(answer.shape) - 1]
         np.testing.assert_allclose(answer, task.activation(logits[task.name]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_ranking_scores_the_positions_of_a_sequence_alike():
+    task = Task.ranking("hits", 4)
+    x = keras.Input((4, 3))
+    model = keras.Model(x, head(x, task))
+    one = np.random.default_rng(0).normal(size=(1, 4, 3)).astype("float32")
+    scores = model(one).numpy()
+    np.testing.assert_allclose(model(one[:, ::-1]), scores[:, ::-1], rtol=1e-5)
+    assert scores.shape == (1, 4) and model.trainable_weights[0].shape == (3, 1)

@@ -1,79 +1,147 @@
-"""Kinds of tasks with losses and metrics of one's own, as `keras.Model.compile` takes them."""
-
-import dataclasses
+"""Counts, ordered classes and rankings; label smoothing: numbers by hand, in float64."""
 
 import keras
 import numpy as np
-import pytest
+import sklearn.metrics
+import tensorflow as tf
 
-from mtl_zoo import Task
+import mtl_zoo as mz
+from mtl_zoo.kinds import kind_of
 
-MAKERS = {
-    "classification": lambda **own: Task.classification("t", 3, **own),
-    "binary": lambda **own: Task.binary("t", **own),
-    "multilabel": lambda **own: Task.multilabel("t", 2, **own),
-    "regression": lambda **own: Task.regression("t", 2, **own),
-    "segmentation": lambda **own: Task.segmentation("t", 3, **own),
-    "dense_regression": lambda **own: Task.dense_regression("t", 2, **own),
-    "tagging": lambda **own: Task.tagging("t", 3, **own),
-}
-LOSSES = {3: "sparse_categorical_crossentropy", 1: "binary_crossentropy"}
-
-
-def example(task):
-    """Return labels and logits of four examples."""
-    random = np.random.default_rng(0)
-    shape = (4, *(size or 3 for size in task.output_shape))
-    labels = random.integers(0, 2, shape[:-1] if task.labels_are_indices else shape)
-    return labels, random.normal(size=shape).astype("float32")
-
-
-@pytest.mark.parametrize("kind", MAKERS)
-def test_a_loss_by_name_is_that_of_keras(kind):
-    given = MAKERS[kind]()
-    name = {keras.activations.softmax: 3, keras.activations.sigmoid: 1}.get(given.activation)
-    name = LOSSES.get(name, "mean_absolute_error")
-    task = MAKERS[kind](loss=name, metrics=["mae"] if name[0] == "m" else ["accuracy"])
-    labels, logits = example(task)
-    expected = np.mean(keras.losses.get(name)(labels, task.activation(logits)))
-    np.testing.assert_allclose(task.compute_loss(labels, logits), expected, rtol=1e-5)
-    if name[0] != "m":  # the default
-        np.testing.assert_allclose(given.compute_loss(labels, logits), expected, rtol=1e-5)
-    assert [metric.name for metric in task.make_metrics()] == ["mae" if name[0] == "m" else "accuracy"]
-
-
-def test_accuracy_is_that_of_the_kind():
-    def kind_of(task):
-        return type(dataclasses.replace(task, metrics=["accuracy"]).make_metrics()[0])
-
-    assert kind_of(Task.binary("t")) is keras.metrics.BinaryAccuracy
-    assert kind_of(Task.tagging("t", 3)) is keras.metrics.SparseCategoricalAccuracy
-
-
-def test_metric_instances_are_copied():
-    given = keras.metrics.Precision(name="exact", thresholds=0.8)
-    task = Task.binary("t", metrics=[given, keras.metrics.AUC])
-    first, second = task.make_metrics(), task.make_metrics()
-    assert [metric.name for metric in first] == ["exact", "auc"]
-    assert first[0].thresholds == [0.8] == second[0].thresholds
-    assert len({id(given), id(first[0]), id(second[0])}) == 3
-
-
-def test_an_instance_replaces_the_loss_of_a_task():
-    task = dataclasses.replace(Task.regression("t"), loss=keras.losses.Huber(delta=0.5))
-    found = task.compute_loss(np.array([0.0, np.nan]), np.array([[2.0], [1.0]]))
-    assert float(found) == pytest.approx(0.5 * (2 - 0.25))
-
-
-@pytest.mark.parametrize(
-    ("own", "message"),
-    [
-        ({"loss": "mea"}, "`loss` must be a `keras.losses.Loss`, the name of one, or a function"),
-        ({"loss": "ctc"}, "`loss` must take labels of shape"),
-        ({"metrics": ["mea"]}, "A metric must be one that Keras knows by its name. Received: 'mea'"),
-        ({"metrics": [3]}, "A metric must be a `keras.metrics.Metric`, the name of one, or a function"),
-    ],
+NAN = np.nan
+RANDOM = np.random.default_rng(0)
+SCORES = RANDOM.normal(size=(5, 4)).astype("float32")
+RELEVANCE = np.array(
+    [[2, 0, 1, NAN], [1, 1, 1, 1], [NAN, NAN, NAN, NAN], [0, 3, -1, 3], [0, 0, 0, 1]], "float32"
 )
-def test_what_is_no_loss_or_metric(own, message):
-    with pytest.raises(ValueError, match=message):
-        Task.regression("t", **own)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x, "float64")))
+
+
+def ordinal(logits):
+    """Return the probabilities of classes as differences of those of reaching them."""
+    z = logits.astype("float64")
+    thresholds = np.cumsum(np.concatenate([z[:, 1:2], np.log1p(np.exp(z[:, 2:]))], axis=1), axis=1)
+    reached = sigmoid(z[:, :1] - thresholds)
+    padded = np.concatenate([np.ones((len(z), 1)), reached, np.zeros((len(z), 1))], axis=1)
+    return padded[:, :-1] - padded[:, 1:]
+
+
+def pairs_of(relevance):
+    there = relevance >= 0
+    return [
+        (i, j) for i in np.flatnonzero(there) for j in np.flatnonzero(there) if relevance[i] > relevance[j]
+    ]
+
+
+def lists(value):
+    """Return the mean of `value(i, j)` of the pairs of every list that has some."""
+    found = [np.mean([value(row, i, j) for i, j in pairs_of(RELEVANCE[row])]) for row in (0, 3, 4)]
+    return np.array(found, "float64")
+
+
+def metrics_of(task, labels, logits, sample_weight=None):
+    metrics = mz.training.task_metrics.TaskMetrics(task)
+    metrics.update_state(task.items(labels, logits, sample_weight), labels, sample_weight)
+    return {name.removeprefix(f"{task.name}_"): float(value) for name, value in metrics.results().items()}
+
+
+def test_counts_by_hand():
+    task = mz.Task.count("visits", 2)
+    logits = np.array([[0.5, -1.0], [2.0, 0.0], [1.0, 1.0]], "float32")
+    labels = np.array([[3, 0], [-1, 2], [NAN, 1]], "float32")
+    there = labels >= 0
+    rates, counts = np.exp(logits.astype("float64"))[there], labels[there]
+    expected = np.mean(rates - counts * logits[there])
+    np.testing.assert_allclose(task.compute_loss(labels, logits), expected, rtol=1e-6)
+    np.testing.assert_allclose(task.activation(logits), np.exp(logits), rtol=1e-6)
+    found = metrics_of(task, labels, logits)
+    np.testing.assert_allclose(found["mean_absolute_error"], np.mean(np.abs(rates - counts)), rtol=1e-5)
+    deviance = sklearn.metrics.mean_poisson_deviance(counts, rates)
+    np.testing.assert_allclose(found["poisson_deviance"], deviance, rtol=1e-5)
+
+
+def test_integers_are_counts_and_no_logit_overflows():
+    task = mz.Task.count("visits")
+    labels, logits = np.array([4, 0, -1]), tf.constant([[1.0], [1000.0], [9e9]])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = task.compute_loss(labels, logits)
+    gradient = tape.gradient(loss, logits)
+    assert np.isfinite(loss)
+    np.testing.assert_allclose(gradient[0], [(np.e - 4) / 2], rtol=1e-6)
+    assert np.isfinite(gradient[1, 0]) and gradient[1, 0] > 1e30 and gradient[2, 0] == 0
+
+
+def test_ordered_classes_by_hand():
+    task = mz.Task.ordinal("stars", 4, class_weight={3: 5})
+    logits, labels = 2 * RANDOM.normal(size=(6, 4)).astype("float32"), np.array([0, 3, 1, -1, 2, 3])
+    expected, there = ordinal(logits), labels >= 0
+    np.testing.assert_allclose(task.activation(logits), expected, rtol=1e-5)
+    losses = -np.log(expected[there, labels[there]])
+    weights = np.where(labels == 3, 5, 1)[there]
+    np.testing.assert_allclose(
+        task.compute_loss(labels, logits), np.average(losses, weights=weights), rtol=1e-5
+    )
+    distances = np.abs(np.argmax(expected, axis=1) - labels)[there]
+    found = metrics_of(task, labels, logits)
+    np.testing.assert_allclose(found["accuracy"], np.mean(distances == 0))
+    np.testing.assert_allclose(found["mean_absolute_error"], np.mean(distances))
+
+
+def test_the_loss_of_ordered_classes_is_finite_however_large_the_logits():
+    logits = tf.constant(np.array([[200, -200, 90, -90], [-200, 200, -90, 90]], "float32"))
+    for label in range(4):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = mz.Task.ordinal("stars", 4).compute_loss([label, label], logits)
+        assert np.isfinite(loss) and np.all(np.isfinite(tape.gradient(loss, logits)))
+
+
+def test_rankings_by_hand():
+    task = mz.Task.ranking("hits", 4)
+    ahead = SCORES.astype("float64")[:, :, None] - SCORES[:, None, :]
+    losses = lists(lambda row, i, j: np.log1p(np.exp(-ahead[row, i, j])))
+    np.testing.assert_allclose(task.compute_loss(RELEVANCE, SCORES), losses.mean(), rtol=1e-5)
+    weights = np.array([1, 9, 9, 2, 3], "float32")
+    expected = np.average(losses, weights=[1, 2, 3])
+    np.testing.assert_allclose(task.compute_loss(RELEVANCE, SCORES, weights), expected, rtol=1e-5)
+    found = metrics_of(task, RELEVANCE, SCORES, weights)
+    in_order = lists(lambda row, i, j: ahead[row, i, j] > 0)
+    np.testing.assert_allclose(found["pairwise_accuracy"], np.average(in_order, weights=[1, 2, 3]), rtol=1e-5)
+    gains = [
+        sklearn.metrics.ndcg_score([2.0 ** RELEVANCE[row][there] - 1], [SCORES[row][there]])
+        for row, there in ((row, RELEVANCE[row] >= 0) for row in (0, 3, 4))
+    ]
+    np.testing.assert_allclose(found["ndcg"], np.average(gains, weights=[1, 2, 3]), rtol=1e-5)
+
+
+def test_padding_of_a_ranking_gets_no_gradient():
+    scores = tf.constant(SCORES)
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        loss = mz.Task.ranking("hits", 4).compute_loss(RELEVANCE, scores)
+    gradient = tape.gradient(loss, scores).numpy()
+    there = (RELEVANCE >= 0) & np.isin(np.arange(5), (0, 3, 4))[:, None]
+    assert np.all(gradient[~there] == 0) and np.all(gradient[there] != 0)
+
+
+def test_a_trainer_measures_what_the_tasks_say():
+    tasks = [mz.Task.count("visits"), mz.Task.ordinal("stars", 4), mz.Task.ranking("hits", 4)]
+    assert [kind_of(task) for task in tasks] == ["count", "ordinal", "ranking"]
+    model = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(4))
+    trainer = mz.Trainer(model, tasks, aggregator=mz.aggregators.PCGrad())
+    trainer.compile("adam")
+    x = RANDOM.normal(size=(5, 3)).astype("float32")
+    labels = {"visits": np.array([3, 0, -1, 1, 2]), "stars": np.array([0, -1, 3, 2, 1]), "hits": RELEVANCE}
+    trainer.fit(x, labels, verbose=0)
+    logits, predictions = trainer.predict_logits(x, verbose=0), trainer.predict(x, verbose=0)
+    found = trainer.evaluate(x, labels, verbose=0, return_dict=True)
+    for task in tasks:
+        expected = task.compute_loss(labels[task.name], logits[task.name])
+        np.testing.assert_allclose(found[f"{task.name}_loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(predictions["visits"], np.exp(logits["visits"]), rtol=1e-5)
+    np.testing.assert_allclose(predictions["stars"], ordinal(logits["stars"]), rtol=1e-4)
+    np.testing.assert_array_equal(predictions["hits"], logits["hits"])

@@ -24,10 +24,14 @@ MEMBERS = [name for name in MODULES if name.split(".")[1] in FAMILIES]
 FLOORS = (  # what stands on a floor imports from floors below and from its own, where no circle may be
     {
         "task",
-        "items",
+        "task_config",
+        "constructors",
         "kinds",
         "losses",
         "outputs",
+        "kind_metrics",
+        "class_weights",
+        "items",
         "auxiliary",
         "metric_names",
         "arguments",

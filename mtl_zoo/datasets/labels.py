@@ -8,6 +8,7 @@ import numpy as np
 
 from mtl_zoo.datasets import cells
 from mtl_zoo.encoders.tabular import warn_of_resolution
+from mtl_zoo.kinds import kind_of
 from mtl_zoo.validation import check_names
 
 
@@ -93,7 +94,8 @@ def _column(table, task, name, vocabulary):
     markers = table.markers(name)
     if task.max_label is None:
         _check_numbers(table, name)
-        values = np.array(table.parse(name, cells.number, math.nan, markers))
+        parse = _not_negative if kind_of(task) in ("count", "ranking") else cells.number
+        values = np.array(table.parse(name, parse, math.nan, markers))
         warn_of_resolution(f"Labels '{name}' of '{table.path}'", values[table.good()])
         return values.astype("float32")
     if vocabulary:
@@ -126,6 +128,13 @@ def _check_words(table, task, name):
             f"must list the words that stand for them, such as classes={{'{task.label_name}': "
             f"{reprlib.repr(found)}}}. Received: {len(words)} words in {len(present)} labels"
         )
+
+
+def _not_negative(cell):
+    value = cells.number(cell)
+    if value < 0:
+        raise ValueError(f"must be a number of at least 0. Received: {cell!r}")
+    return value
 
 
 def _word_index(cell, vocabulary):

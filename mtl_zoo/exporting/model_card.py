@@ -7,6 +7,7 @@ import pathlib
 
 from mtl_zoo import files
 from mtl_zoo.exporting.classes import num_classes
+from mtl_zoo.kinds import kind_of
 from mtl_zoo.versions import versions
 
 CARD = "model_card.json"
@@ -119,16 +120,6 @@ def checksums(artefact):
         for name, path in sorted(names.items())
         if name != CARD and not name.startswith("assets.extra/")
     }
-
-
-def kind_of(task):
-    """Return the kind of a task, the name of the constructor of `mtl_zoo.Task` that makes such ones."""
-    rank = len(task.label_shape)
-    if task.labels_are_indices:
-        return {0: "classification", 1: "tagging", 2: "segmentation"}.get(rank, "classification")
-    if task.max_label is not None:
-        return "binary" if task.output_shape == (1,) else "multilabel"
-    return "regression" if rank == 1 else "dense_regression"
 
 
 def _task(task, model, names):

@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from mtl_zoo.kind_metrics import OfItems
+
 INDICES = (
     keras.metrics.SparseCategoricalAccuracy,
     keras.metrics.SparseCategoricalCrossentropy,
@@ -102,6 +104,8 @@ class Feed:
 def known(task, metric):
     """Return the `Feed` of a metric of which it is known, or `None`."""
     kind, is_vector = type(metric), len(task.output_shape) == 1
+    if isinstance(metric, OfItems):
+        return Feed()
     if task.labels_are_indices:
         sparse = kind is keras.metrics.MeanIoU and metric.sparse_y_true and not metric.sparse_y_pred
         if kind in ONE_HOT or kind in INDICES or sparse:

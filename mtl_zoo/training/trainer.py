@@ -8,7 +8,16 @@ import tensorflow as tf
 
 from mtl_zoo import arguments, outputs
 from mtl_zoo.options import NON_FINITE as NON_FINITE
-from mtl_zoo.training import balancer_optimizer, compiled, distribution, hooks, logs, update
+from mtl_zoo.training import (
+    balanced,
+    balancer_optimizer,
+    compiled,
+    distribution,
+    hooks,
+    logs,
+    trainer_config,
+    update,
+)
 from mtl_zoo.training.batch import joined, portions
 from mtl_zoo.training.border import Border
 from mtl_zoo.training.problem import SPACES as SPACES
@@ -17,6 +26,7 @@ from mtl_zoo.training.unmeasured import warn
 from mtl_zoo.validation import check_log_keys, check_tasks
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
 class Trainer(keras.Model):
     """Trains a Keras model with one output per task.
 
@@ -94,7 +104,8 @@ class Trainer(keras.Model):
         outputs.warn_of_overrides(model)
         arguments.option("non_finite", non_finite, NON_FINITE)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
-        self.problem = pose(view, tasks, balancer, aggregator, space)
+        self.class_weights = balanced.Balanced(tasks)
+        self.problem = pose(view, self.class_weights.resolved(tasks), balancer, aggregator, space)
         self.model = model
         self.tasks = self.problem.tasks
         self.balancer, self.aggregator, self.space = balancer, aggregator, space
@@ -195,13 +206,18 @@ class Trainer(keras.Model):
     ):
         """Train; as `keras.Model.fit`, whose other arguments it takes too.
 
-        Data of every kind are checked as `mtl_zoo.training.border.Border` says. Inputs in a dict are matched
-        by name; what the model has no use for is left out.
+        Data of every kind are checked as `mtl_zoo.training.border.Border` says. Class weights are those of
+        the tasks (`Task.class_weight`); balanced ones are counted first, in a pass over the data. Inputs in a
+        dict are matched by name; what the model has no use for is left out.
 
         Raises:
-            ValueError: If data are not what they must be, a task has no labels, or there is no example.
+            ValueError: If data are not what they must be, a task has no labels, or there is no example; or
+                there is a `class_weight`.
         """
+        balanced.refuse(class_weight)
         x, y, sample_weight = self.border.admit(x, y, sample_weight)
+        with self.border.readable_errors():
+            self.class_weights.count(x, y, validation_split)
         validation_data = self._admitted(validation_data)
         if isinstance(x, tf.data.Dataset):
             x, shuffle = self._spread(joined(x, self.accumulate)), False
@@ -211,7 +227,7 @@ class Trainer(keras.Model):
             batch_size *= self.accumulate
         callbacks = hooks.with_own(callbacks, self.balancer)
         kwargs |= {"validation_split": validation_split, "validation_data": validation_data}
-        kwargs |= {"class_weight": class_weight, "sample_weight": sample_weight, "shuffle": shuffle}
+        kwargs |= {"sample_weight": sample_weight, "shuffle": shuffle}
         with self.distribute_strategy.scope(), self.border.readable_errors(), hooks.sessions(callbacks):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
@@ -220,6 +236,7 @@ class Trainer(keras.Model):
         if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which admitted it
             x, y, sample_weight = self.border.admit(x, y, sample_weight)
             x = self._spread(x)
+        self.class_weights.check()
         kwargs |= {"batch_size": batch_size, "sample_weight": sample_weight, "return_dict": True}
         with self.distribute_strategy.scope(), self.border.readable_errors():
             found = super().evaluate(x, y, **kwargs)
@@ -243,12 +260,15 @@ class Trainer(keras.Model):
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
+        balanced.refuse(class_weight)
+        self.class_weights.check()
         x, y, sample_weight = self.border.batch(x, y, sample_weight)
         with self.border.readable_errors():
-            return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
+            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """Measure one batch; as `keras.Model.test_on_batch`, with the checks of `evaluate`."""
+        self.class_weights.check()
         x, y, sample_weight = self.border.batch(x, y, sample_weight)
         with self.border.readable_errors():
             return super().test_on_batch(x, y, sample_weight, return_dict)
@@ -299,6 +319,23 @@ class Trainer(keras.Model):
     def weight_of(self, task, sample_weight):
         """Return the sample weight of one task; as `Problem.weight_of`."""
         return self.problem.weight_of(task, sample_weight)
+
+    def get_config(self):
+        """Return what the trainer is made of, for Keras to save; weights are not part of it."""
+        return trainer_config.of(self)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Return the trainer that `get_config` described."""
+        return trainer_config.made(cls, config, custom_objects)
+
+    def get_compile_config(self):
+        """Return the arguments of `compile`, for Keras to save."""
+        return trainer_config.of_compile(self)
+
+    def compile_from_config(self, config):
+        """Compile as `get_compile_config` described."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def save(self, filepath, overwrite=True, **kwargs):
         """Save the wrapped model; as `keras.Model.save`."""

@@ -197,3 +197,17 @@ def test_labels_that_float32_rounds_are_warned_of(read, monkeypatch):
     assert warnings[0].startswith(
         f"Labels 'seconds' of '{found.path}' differ by about 0.816 around 1.7e+09, too"
     )
+
+
+def test_counts_relevances_and_ordered_classes(read):
+    tasks = [mz.Task.count("visits"), mz.Task.ranking("hit", 2), mz.Task.ordinal("stars", 3)]
+    found = read("visits,hit_0,hit_1,stars\n3,1,0.5,good\n,2,,\n-3,1,1,bad\n4,1,-1,bad\n")
+    labels = module.read_labels(found, tasks, {"stars": ["bad", "fair", "good"]})
+    reason = "must be a number of at least 0. Received: '{}'"
+    assert found.bad == {
+        4: "column 'visits' " + reason.format("-3"),
+        5: "column 'hit_1' " + reason.format("-1"),
+    }
+    np.testing.assert_array_equal(labels["visits"][:2], np.array([3, NAN], "float32"))
+    np.testing.assert_array_equal(labels["hit"][:2], np.array([[1, 0.5], [2, NAN]], "float32"))
+    np.testing.assert_array_equal(labels["stars"][:2], [2, -1])

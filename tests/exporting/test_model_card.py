@@ -5,7 +5,8 @@ import keras
 import pytest
 
 from mtl_zoo import exporting
-from mtl_zoo.exporting.model_card import CARD, card_path, checksums, kind_of
+from mtl_zoo.exporting.model_card import CARD, card_path, checksums
+from mtl_zoo.kinds import kind_of
 from mtl_zoo.task import Task
 
 TASKS = [Task.classification("kind", 3), Task.binary("flag")]

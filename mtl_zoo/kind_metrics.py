@@ -1,0 +1,98 @@
+"""Metrics of the kinds of tasks for which Keras has none."""
+
+import keras
+from keras import ops
+
+from mtl_zoo.items import is_missing
+
+
+class OfItems(keras.metrics.MeanMetricWrapper):
+    """Mean of a function of labels `[items]` or `[items, item_size]` and predictions `[items, item_size]`."""
+
+    def get_config(self):
+        return keras.metrics.Metric.get_config(self)
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+class PoissonDeviance(OfItems):
+    """Mean of `2 (y log(y / p) - y + p)`: how much likelier the counts themselves are than predictions.
+
+    Reference:
+        [McCullagh and Nelder, 1989](https://doi.org/10.1201/9780203753736), section 6.2; scikit-learn's
+        `mean_poisson_deviance`
+    """
+
+    def __init__(self, name="poisson_deviance", dtype=None):
+        super().__init__(_deviance, name, dtype)
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+class ClassDistance(OfItems):
+    """Mean number of classes between the label and the likeliest class."""
+
+    def __init__(self, name="mean_absolute_error", dtype=None):
+        super().__init__(_distance, name, dtype)
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+class PairwiseAccuracy(OfItems):
+    """Mean over lists of the part of their pairs that the scores put in order; a tie counts one half."""
+
+    def __init__(self, name="pairwise_accuracy", dtype=None):
+        super().__init__(_in_order, name, dtype)
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+class NDCG(OfItems):
+    """Mean over lists of the normalized discounted cumulative gain, with gains `2^relevance - 1`.
+
+    Reference:
+        [Burges et al., 2005](https://doi.org/10.1145/1102351.1102363), section 5
+    """
+
+    def __init__(self, name="ndcg", dtype=None):
+        super().__init__(_ndcg, name, dtype)
+
+
+def pairs(relevance):
+    """Return where candidate `i` of a list is to be above `j`, boolean `[lists, i, j]`.
+
+    Args:
+        relevance: Tensor `[lists, candidates]`, NaN or below 0 where there is no candidate.
+    """
+    there = ops.logical_not(is_missing(relevance))
+    above = relevance[:, :, None] > relevance[:, None, :]
+    return ops.logical_and(above, there[:, None, :])
+
+
+def mean_over_pairs(relevance, values):
+    """Return the means of values `[lists, i, j]` over the pairs of every list; 0 without pairs."""
+    of_pairs = pairs(relevance)
+    sums = ops.sum(ops.where(of_pairs, values, 0.0), axis=(1, 2))
+    return ops.divide_no_nan(sums, ops.sum(ops.cast(of_pairs, "float32"), axis=(1, 2)))
+
+
+def _deviance(labels, predictions):
+    least = keras.config.epsilon()
+    logs = ops.log(ops.maximum(labels, least)) - ops.log(ops.maximum(predictions, least))
+    return ops.mean(2.0 * (labels * logs - labels + predictions), axis=-1)
+
+
+def _distance(labels, predictions):
+    classes = ops.cast(ops.argmax(predictions, axis=-1), "float32")
+    return ops.abs(classes - ops.cast(labels, "float32"))
+
+
+def _in_order(relevance, scores):
+    ahead = scores[:, :, None] - scores[:, None, :]
+    return mean_over_pairs(relevance, 0.5 * (1.0 + ops.sign(ahead)))
+
+
+def _ndcg(relevance, scores):
+    there = ops.logical_not(is_missing(relevance))
+    gains = ops.where(there, ops.power(2.0, ops.where(there, relevance, 0.0)) - 1.0, 0.0)
+    order = ops.argsort(ops.where(there, -scores, float("inf")), axis=-1)
+    discounts = 1.0 / ops.log2(2.0 + ops.arange(relevance.shape[-1], dtype="float32"))
+    found = ops.sum(ops.take_along_axis(gains, order, axis=-1) * discounts, axis=-1)
+    best = ops.sum(ops.flip(ops.sort(gains, axis=-1), axis=-1) * discounts, axis=-1)
+    return ops.divide_no_nan(found, best)

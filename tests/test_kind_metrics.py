@@ -1,0 +1,43 @@
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from mtl_zoo import kind_metrics
+
+RELEVANCE = np.array([[3.0, 0.0, 2.0, np.nan], [1.0, 0.0, -1.0, 0.0]], "float32")
+SCORES = np.array([[0.1, 0.5, 0.3, 9.0], [0.2, 0.2, 7.0, 0.1]], "float32")
+
+
+def test_a_tie_counts_one_half():
+    metric = kind_metrics.PairwiseAccuracy()
+    metric.update_state(RELEVANCE, SCORES)
+    np.testing.assert_allclose(metric.result(), (0 / 3 + 1.5 / 2) / 2)
+
+
+def test_ndcg_is_that_of_scikit_learn_without_ties():
+    metric = kind_metrics.NDCG()
+    metric.update_state(RELEVANCE[:1], SCORES[:1])
+    expected = sklearn.metrics.ndcg_score([[7.0, 0.0, 3.0]], SCORES[:1, :3])
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+def test_deviance_is_that_of_scikit_learn():
+    counts, rates = np.array([[0.0], [3.0], [1.0]]), np.array([[0.5], [2.0], [1.0]])
+    metric = kind_metrics.PoissonDeviance()
+    metric.update_state(counts, rates, sample_weight=[1.0, 2.0, 3.0])
+    expected = sklearn.metrics.mean_poisson_deviance(counts, rates, sample_weight=[1.0, 2.0, 3.0])
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+def test_distance_of_classes():
+    metric = kind_metrics.ClassDistance()
+    metric.update_state([2, 0], [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]])
+    assert float(metric.result()) == 1.5
+
+
+@pytest.mark.parametrize("kind", ["PoissonDeviance", "ClassDistance", "PairwiseAccuracy", "NDCG"])
+def test_metrics_are_saved_by_name(kind):
+    metric = getattr(kind_metrics, kind)(name="own")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert type(again) is type(metric) and again.get_config() == metric.get_config()
