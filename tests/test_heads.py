@@ -176,4 +176,5 @@ def test_a_ranking_scores_the_positions_of_a_sequence_alike():
     one = np.random.default_rng(0).normal(size=(1, 4, 3)).astype("float32")
     scores = model(one).numpy()
     np.testing.assert_allclose(model(one[:, ::-1]), scores[:, ::-1], rtol=1e-5)
-    assert scores.shape == (1, 4) and model.trainable_weights[0].shape == (3, 1)
+    assert scores.shape == (1, 4)
+    assert model.trainable_weights[0].shape == (3, 1)

@@ -40,4 +40,5 @@ def test_distance_of_classes():
 def test_metrics_are_saved_by_name(kind):
     metric = getattr(kind_metrics, kind)(name="own")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
-    assert type(again) is type(metric) and again.get_config() == metric.get_config()
+    assert type(again) is type(metric)
+    assert again.get_config() == metric.get_config()

@@ -33,4 +33,6 @@ def test_a_trainer_that_is_not_compiled_comes_back():
     trainer = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(mz.Trainer(model, tasks))
     )
-    assert not trainer.compiled and trainer.balancer is None and trainer.space == "shared"
+    assert not trainer.compiled
+    assert trainer.balancer is None
+    assert trainer.space == "shared"
