@@ -110,9 +110,9 @@ def check_absent(loss, loss_weights, metrics, weighted_metrics):
     given = [name for name, x in (given | {"weighted_metrics": weighted_metrics}).items() if x is not None]
     if given:
         raise ValueError(
-            "Losses and metrics must be those of the tasks, `mz.Task.binary('click', loss=..., metrics=...)`, "
-            "and weights of losses those of a balancer, `mz.balancers.Static(...)`: `mz.tasks_of(model, loss)` "
-            "makes tasks of what Keras takes, `mz.Trainer.from_compiled(model)` a trainer of a compiled model. "
+            "Losses and metrics must be those of the tasks, `mz.Task.binary(name, loss=..., metrics=...)`, "
+            "and weights of losses those of a balancer, `mz.balancers.Static`: `mz.tasks_of(model, loss)` "
+            "makes tasks, `mz.Trainer.from_compiled(model)` a trainer, of what Keras' `compile` takes. "
             f"Received: {', '.join(given)} in `compile`"
         )
 

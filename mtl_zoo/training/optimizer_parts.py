@@ -3,6 +3,7 @@
 import keras
 
 from mtl_zoo import arguments
+from mtl_zoo.training.distribution import plain_optimizers
 from mtl_zoo.training.gradients import reaching
 
 SHARED, TASKS = "shared", "tasks"
@@ -17,7 +18,8 @@ class OptimizerParts(keras.optimizers.Optimizer):
     one factor, so that the ratios with which they were made stay.
 
     Args:
-        optimizers: List of `keras.optimizers.Optimizer`.
+        parts: List of `keras.optimizers.Optimizer`. It is no attribute `optimizers`, of which some versions
+            of Keras' callbacks would set each alone.
         places: List of the place of an optimizer among these, for every variable in the order of `build`.
 
     Example:
@@ -29,38 +31,38 @@ class OptimizerParts(keras.optimizers.Optimizer):
     (0.05, 0.5)
     """
 
-    def __init__(self, optimizers, places, name="optimizer_parts"):
+    def __init__(self, parts, places, name="optimizer_parts"):
         super().__init__(learning_rate=0.0, name=name)
-        self.optimizers = list(optimizers)
+        self.parts = list(parts)
         self.places = list(places)
-        self.rates = [optimizer.get_config()["learning_rate"] for optimizer in self.optimizers]
+        self.rates = [optimizer.get_config()["learning_rate"] for optimizer in self.parts]
 
     @property
     def learning_rate(self):
         """That of the last optimizer."""
-        return self.optimizers[-1].learning_rate
+        return self.parts[-1].learning_rate
 
     @learning_rate.setter
     def learning_rate(self, learning_rate):
         if not all(isinstance(rate, (int, float)) for rate in self.rates) or not self.rates[-1]:
             raise ValueError(
                 "The learning rate can be set for all parts together if each has a number, the last one "
-                f"above 0; set that of `optimizer.optimizers[i]`. Received: learning_rate={learning_rate}"
+                f"above 0; set that of `optimizer.parts[i]`. Received: learning_rate={learning_rate}"
             )
-        for optimizer, rate in zip(self.optimizers, self.rates, strict=True):
+        for optimizer, rate in zip(self.parts, self.rates, strict=True):
             optimizer.learning_rate = learning_rate * (rate / self.rates[-1])
 
     @property
     def variables(self):
         """Those of all optimizers."""
-        inner = [variable for optimizer in self.optimizers for variable in optimizer.variables]
+        inner = [variable for optimizer in self.parts for variable in optimizer.variables]
         return [*super().variables, *inner]
 
     def build(self, variables):
         """Build every optimizer for the variables of its part."""
         if not self.built:
             super().build(variables)
-            for optimizer, own in zip(self.optimizers, self.divided(variables), strict=True):
+            for optimizer, own in zip(self.parts, self.divided(variables), strict=True):
                 optimizer.build(own)
 
     def divided(self, values, variables=None):
@@ -70,7 +72,7 @@ class OptimizerParts(keras.optimizers.Optimizer):
             values: List.
             variables: List of the variables that they are for. Defaults to `values`.
         """
-        found = [[] for _ in self.optimizers]
+        found = [[] for _ in self.parts]
         for value, variable in zip(values, variables or values, strict=True):
             found[self.places[self._get_variable_index(variable)]].append(value)
         return found
@@ -79,14 +81,14 @@ class OptimizerParts(keras.optimizers.Optimizer):
         """Update the variables; where a part has no gradient, nothing is done."""
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         parts = map(self.divided, (list(grads), variables), (variables, variables))
-        for optimizer, found, own in zip(self.optimizers, *parts, strict=True):
+        for optimizer, found, own in zip(self.parts, *parts, strict=True):
             if any(gradient is not None for gradient in found):
                 optimizer.apply(found, own)
         self._iterations.assign_add(1)
 
     def finalize_variable_values(self, var_list):
         """Give variables their averages, where a part keeps some."""
-        for optimizer, own in zip(self.optimizers, self.divided(list(var_list)), strict=True):
+        for optimizer, own in zip(self.parts, self.divided(list(var_list)), strict=True):
             optimizer.finalize_variable_values(own)
 
     def save_own_variables(self, store):
@@ -100,13 +102,13 @@ class OptimizerParts(keras.optimizers.Optimizer):
             variable.assign(store[str(index)])
 
     def get_config(self):
-        optimizers = list(map(keras.saving.serialize_keras_object, self.optimizers))
-        return {"optimizers": optimizers, "places": list(self.places), "name": self.name}
+        parts = list(map(keras.saving.serialize_keras_object, self.parts))
+        return {"parts": parts, "places": list(self.places), "name": self.name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        made = [keras.saving.deserialize_keras_object(x, custom_objects) for x in config["optimizers"]]
-        return cls(**{**config, "optimizers": made})
+        parts = [keras.saving.deserialize_keras_object(x, custom_objects) for x in config["parts"]]
+        return cls(**{**config, "parts": parts})
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -189,8 +191,7 @@ def _check_parts(given, names):
 def _plain(part, given):
     """Return the optimizer of a part."""
     optimizer = keras.optimizers.get(given)
-    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor
-    if scales or hasattr(optimizer, "optimizers"):
+    if plain_optimizers(optimizer) != [optimizer] or optimizer.loss_scale_factor:
         raise ValueError(
             "The optimizer of a part must neither scale losses ('mixed_float16' does so for all parts) nor "
             f"divide variables. Received: {type(optimizer).__name__} for '{part}'"
