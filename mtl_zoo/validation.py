@@ -140,8 +140,14 @@ def _check_model(model, graph):
     if graph and graph_of(model) is None:
         raise ValueError(
             "`model` must be a functional `keras.Model`, whose layers and outputs can be told apart. "
-            f"Received: {type(model).__name__}, which has a `call` of its own"
+            f"Received: {type(model).__name__}, {_reason(model)}"
         )
+
+
+def _reason(model):
+    if isinstance(getattr(model, "model", None), keras.Model):
+        return "which stands for its attribute `model`: give that, as in `trainer.model`"
+    return "which has a `call` of its own"
 
 
 def _check_logits(task, output):

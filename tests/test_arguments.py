@@ -276,7 +276,16 @@ TABLE = [
     (
         lambda **given: mz.Trainer(build(architectures.hard_sharing)(), TASKS).compile(**given),
         {},
-        {"run_eagerly": FLAG, "steps_per_execution": COUNT, "jit_compile": FLAG},
+        {
+            "run_eagerly": FLAG,
+            "steps_per_execution": COUNT,
+            "jit_compile": FLAG,
+            "shared_rate": POSITIVE,
+            "loss": {"none"},
+            "loss_weights": {"none"},
+            "metrics": {"none"},
+            "weighted_metrics": {"none"},
+        },
     ),
     (
         callbacks.GradientMonitor,

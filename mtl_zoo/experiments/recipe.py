@@ -6,48 +6,15 @@ import functools
 import hashlib
 import inspect
 import json
-import os
 
 from mtl_zoo import arguments, files
+from mtl_zoo.experiments import _fields
 from mtl_zoo.options import NON_FINITE, SCHEDULES, SPACES, STRATEGIES
 from mtl_zoo.versions import versions
 
 LOCATIONS = ("data_dir", "manual_dir")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ADAPTED_ON = 4096  # examples in a batch
-
-
-def _field(default, text, check, **about):
-    """Return a field with what flags and files must know of it.
-
-    Args:
-        default: Value.
-        text: Help text.
-        check: Function of a name and a value that returns the value, or raises a `ValueError`.
-        about: `key`, its name in files and flags, if that is another; `added`, if it came later, so that
-            files may lack it; for flags `family`, its kind, `among`, `least` and `most`.
-    """
-    return dataclasses.field(default=default, metadata={"text": text, "check": check, **about})
-
-
-def _choice(kind, default, text="", **about):
-    text = text or f"The {kind}: name or name:key=value,...; `mtl-zoo list` shows all."
-    return _field(default, text, lambda name, value: _settled(kind, value), family=kind, **about)
-
-
-def _count(default, text, most, least=1, **about):
-    check = functools.partial(arguments.integer, least=least, most=most)
-    return _field(default, text, check, least=least, most=most, **about)
-
-
-def _option(options, text, **about):
-    check = functools.partial(arguments.option, options=tuple(options))
-    return _field(next(iter(options)), text, check, among=tuple(options), **about)
-
-
-def _place(name, value):
-    """Return a path as a string; `None` for an empty one, as a shell gives it."""
-    return None if value == "" else os.fspath(arguments.path(name, value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,47 +58,47 @@ class Recipe:
     ('equal', ['left', 'right'], 'ffaee8b9')
     """
 
-    dataset: str = _choice("dataset", "multi_digits")
-    architecture: str = _choice("architecture", "hard_sharing")
-    balancer: str = _choice("balancer", "equal")
-    aggregator: str = _choice("aggregator", "none")
-    task_names: tuple | None = _field(
+    dataset: str = _fields.choice("dataset", "multi_digits")
+    architecture: str = _fields.choice("architecture", "hard_sharing")
+    balancer: str = _fields.choice("balancer", "equal")
+    aggregator: str = _fields.choice("aggregator", "none")
+    task_names: tuple | None = _fields.field(
         None,
         "Tasks to train, of the dataset's. Default: all.",
         lambda name, value: arguments.texts(name, value) or None,
         key="tasks",
     )
-    space: str = _option(
+    space: str = _fields.option(
         SPACES, "What the aggregator sees: gradients of shared variables or of the shared representation."
     )
-    epochs: int = _count(10, "Number of epochs.", arguments.EPOCHS)
-    batch_size: int = _count(256, "Number of examples in a batch.", arguments.EXAMPLES)
-    accumulate: int = _count(1, "Number of batches that make one update.", arguments.COPIES)
-    learning_rate: float = _field(
+    epochs: int = _fields.count(10, "Number of epochs.", arguments.EPOCHS)
+    batch_size: int = _fields.count(256, "Number of examples in a batch.", arguments.EXAMPLES)
+    accumulate: int = _fields.count(1, "Number of batches that make one update.", arguments.COPIES)
+    learning_rate: float = _fields.field(
         1e-3, "Highest learning rate.", functools.partial(arguments.number, above=0)
     )
-    seed: int = _count(0, "Seed of all that is random.", arguments.SEED, least=0)
-    strategy: str = _option(
+    seed: int = _fields.count(0, "Seed of all that is random.", arguments.SEED, least=0)
+    strategy: str = _fields.option(
         STRATEGIES, "mirrored: all devices of this machine; multi_worker: the machines of TF_CONFIG."
     )
-    precision: str = _option(PRECISIONS, "Of the layers.")
-    jit_compile: bool = _field(False, "Whether XLA compiles steps on a CPU too.", arguments.flag)
-    non_finite: str = _option(NON_FINITE, "What to do at a loss or gradient that is not finite.")
-    data_dir: str | None = _field(None, "Prepared datasets. Default: TFDS's own.", _place)
-    manual_dir: str | None = _field(None, "Files that you downloaded by hand.", _place)
-    encoder: str | None = _choice(
+    precision: str = _fields.option(PRECISIONS, "Of the layers.")
+    jit_compile: bool = _fields.field(False, "Whether XLA compiles steps on a CPU too.", arguments.flag)
+    non_finite: str = _fields.option(NON_FINITE, "What to do at a loss or gradient that is not finite.")
+    data_dir: str | None = _fields.field(None, "Prepared datasets. Default: TFDS's own.", _fields.place)
+    manual_dir: str | None = _fields.field(None, "Files that you downloaded by hand.", _fields.place)
+    encoder: str | None = _fields.choice(
         "encoder",
         None,
         "The encoder: name or name:key=value,...; `mtl-zoo list` shows all. Default: the dataset's.",
         added=True,
     )
-    optimizer: str = _choice("optimizer", "adam", added=True)
-    schedule: str = _option(
+    optimizer: str = _fields.choice("optimizer", "adam", added=True)
+    schedule: str = _fields.option(
         SCHEDULES,
         "How the learning rate falls: not; to 0, as a cosine; to a hundredth, by a factor per step.",
         added=True,
     )
-    warmup_steps: int = _count(
+    warmup_steps: int = _fields.count(
         0, "Updates in which the learning rate rises from 0.", arguments.BATCHES, least=0, added=True
     )
 
@@ -258,7 +225,7 @@ class Recipe:
         return trainer
 
     def _chosen(self, kind):
-        return _parsed(kind, getattr(self, kind))
+        return _fields.parsed(kind, getattr(self, kind))
 
     def _encoder(self):
         """Return the chosen stages or the dataset's; those adapted on data take the places of its files."""
@@ -297,17 +264,3 @@ class Recipe:
 # By their names in files and flags; those that came later may be missing in a file.
 FIELDS = {field.metadata.get("key", field.name): field for field in dataclasses.fields(Recipe)}
 ADDED = tuple(key for key, field in FIELDS.items() if field.metadata.get("added"))
-
-
-def _settled(kind, text):
-    """Return the text of a choice, with all that reading files of a user's own tells."""
-    from mtl_zoo.experiments.own_data import settled
-
-    return settled(_parsed(kind, text))
-
-
-def _parsed(kind, text):
-    """Return the `Choice` that a text tells; what there is to choose from is imported with TensorFlow."""
-    from mtl_zoo.experiments import choices
-
-    return choices.FAMILIES[kind].parse(text)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from mtl_zoo import outputs
-from mtl_zoo.training import inputs, labels
+from mtl_zoo.training import frames, inputs, labels
 
 FOUND = "faults in data: "
 ARRAYS = (np.ndarray, tf.Tensor, tf.RaggedTensor, tf.SparseTensor, dict, list, tuple)
@@ -88,14 +88,18 @@ class Border:
             ValueError: As `admit`.
         """
         with _as_invalid_data():
-            batch = keras.tree.map_structure(_without_frame, (x, _columns(y), sample_weight))
-            x, y, sample_weight = self._chosen(*batch)
+            rest = frames.without_frames((frames.by_column(y), frames.by_column(sample_weight)))
+            x, y, sample_weight = self._chosen(self.without_frames(x), *rest)
             x = keras.tree.map_structure(_without_text, x)
             _check_sizes((x, y, sample_weight))
             for message, number in self._faults(x, y, sample_weight):
                 if number:
                     raise InvalidData(message % number)
         return x, y, sample_weight
+
+    def without_frames(self, x):
+        """Return inputs in which tables of pandas are arrays."""
+        return frames.inputs(x, self.slots)
 
     def admit_inputs(self, x):
         """Return inputs in the structure that the model takes, and say once which it does not take."""
@@ -241,16 +245,6 @@ def _line(message):
             f"length. Received: shapes {shapes.group(1)} and {shapes.group(2)}"
         )
     return None
-
-
-def _without_frame(values):
-    """Return a column or table of pandas as an array."""
-    return np.asarray(values) if hasattr(values, "iloc") else values
-
-
-def _columns(y):
-    """Return the labels of a table of pandas by the names of its columns."""
-    return {name: y[name] for name in y.columns} if hasattr(y, "columns") else y
 
 
 def _without_text(values):

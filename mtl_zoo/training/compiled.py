@@ -94,6 +94,29 @@ def per_output(what, given, order):
     return dict.fromkeys(order, given)
 
 
+def check_absent(loss, loss_weights, metrics, weighted_metrics):
+    """Raise an error that names the remedy if `Trainer.compile` got what tasks define.
+
+    Args:
+        loss: As in `keras.Model.compile`, as the others.
+        loss_weights: Likewise.
+        metrics: Likewise.
+        weighted_metrics: Likewise.
+
+    Raises:
+        ValueError: If one of them is there.
+    """
+    given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics}
+    given = [name for name, x in (given | {"weighted_metrics": weighted_metrics}).items() if x is not None]
+    if given:
+        raise ValueError(
+            "Losses and metrics must be those of the tasks, `mz.Task.binary(name, loss=..., metrics=...)`, "
+            "and weights of losses those of a balancer, `mz.balancers.Static`: `mz.tasks_of(model, loss)` "
+            "makes tasks, `mz.Trainer.from_compiled(model)` a trainer, of what Keras' `compile` takes. "
+            f"Received: {', '.join(given)} in `compile`"
+        )
+
+
 def arguments_of(model):
     """Return the arguments with which a model was compiled, by name.
 

@@ -154,7 +154,7 @@ def prepare(optimizer):
 def plain_optimizers(optimizer):
     """Return the optimizers within one that scales the loss or divides the variables among several."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return list(getattr(optimizer, "optimizers", [optimizer]))
+    return list(getattr(optimizer, "parts", getattr(optimizer, "optimizers", [optimizer])))
 
 
 def apply(optimizer, gradients, variables, finite):

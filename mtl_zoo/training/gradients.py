@@ -187,6 +187,17 @@ def shared_sizes(model, tasks):
     Returns:
         List of integers, in the order of `model.trainable_variables`.
     """
+    pairs = zip(model.trainable_variables, reaching(model, tasks), strict=True)
+    return [variable.shape.num_elements() for variable, names in pairs if len(names) > 1]
+
+
+def reaching(model, tasks):
+    """Return the names of the tasks that reach a variable, a list for every trainable one.
+
+    Args:
+        model: As for `shared_sizes`.
+        tasks: Likewise.
+    """
     variables = model.trainable_variables
     rows = []
 
@@ -200,8 +211,9 @@ def shared_sizes(model, tasks):
         tf.distribute.get_strategy().run(differentiate, args=(inputs,))
 
     trace.get_concrete_function(tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), model.input))
-    reached = [sum(g is not None for g in column) for column in zip(*rows, strict=True)]
-    return [v.shape.num_elements() for v, count in zip(variables, reached, strict=True) if count > 1]
+    names = [task.name for task in tasks]
+    columns = zip(*rows, strict=True)
+    return [[name for name, g in zip(names, column, strict=True) if g is not None] for column in columns]
 
 
 def _in_full_precision(gradient):

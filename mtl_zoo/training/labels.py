@@ -28,7 +28,8 @@ def chosen(labels, tasks):
         what = f"{MARK} '{task.name}'"
         shape = checked_shape(what, labels[task.label_name])
         if not any(shape.is_compatible_with((None, *expected)) for expected in _label_shapes(task)):
-            raise ValueError(f"{what} must have shape {(None, *task.label_shape)}. Received: {shape}")
+            received = f"{shape}{_one_hot(task, shape)}"
+            raise ValueError(f"{what} must have shape {(None, *task.label_shape)}. Received: {received}")
         if shape[0] == 0:
             raise ValueError(f"{what} must have at least one example. Received: {shape}")
     return {name: labels[name] for name in names}
@@ -159,6 +160,13 @@ def _label_shapes(task):
     """Return the shape of a label and the one with a trailing axis of size 1 dropped or added."""
     shape = task.label_shape
     return [shape, shape[:-1] if shape[-1:] == (1,) else (*shape, 1)]
+
+
+def _one_hot(task, shape):
+    """Return what to say of labels of the shape of one-hot ones, where they should be class indices."""
+    if not task.labels_are_indices or not shape.is_compatible_with((None, *task.output_shape)):
+        return ""
+    return ", one-hot labels, of which `np.argmax(labels, axis=-1)` makes class indices"
 
 
 def _check_weights(task, weights):

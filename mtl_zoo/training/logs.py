@@ -9,6 +9,7 @@ from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.training import distribution, masks
 from mtl_zoo.training.batch import num_examples
 from mtl_zoo.training.metrics import MeanPerTask, SkippedSteps
+from mtl_zoo.training.presence import LabelCounts
 from mtl_zoo.training.task_metrics import TaskMetrics
 
 
@@ -23,6 +24,7 @@ class Logs:
         penalties: `keras.metrics.Mean` of the model's own losses.
         skipped: `SkippedSteps`.
         task_metrics: List of one `TaskMetrics` per task.
+        labels: `LabelCounts`.
         balancer: `Balancer`, or `None`.
     """
 
@@ -32,13 +34,14 @@ class Logs:
     penalties: keras.metrics.Mean
     skipped: SkippedSteps
     task_metrics: list
+    labels: LabelCounts
     balancer: Balancer | None = None
 
     @property
     def metrics(self):
         """All Keras metrics."""
         nested = [metric for found in self.task_metrics for metric in found.metrics]
-        return [self.losses, self.penalties, self.weights, self.skipped, *nested]
+        return [self.losses, self.penalties, self.weights, self.skipped, *nested, self.labels]
 
     @property
     def names(self):
@@ -62,6 +65,7 @@ class Logs:
         """
         for (_, labels, weight), mask, items in zip(batch.portions, batch.masks, step.items, strict=True):
             self._add_items(problem, items, mask.hide_all(problem.tasks, labels), weight)
+            self.labels.update_state(labels)
         for penalty, number in step.penalties:
             self.penalties.update_state(penalty, number)
         self.losses.update_state(step.losses, step.extents)
@@ -84,6 +88,7 @@ class Logs:
         losses = tf.math.divide_no_nan(sums, problem.divisors(counts))
         self.losses.update_state(losses, problem.extents(labels, counts))
         self._add_items(problem, items, mask.hide_all(self.tasks, labels), sample_weight)
+        self.labels.update_state(labels)
         penalties = problem.model.losses
         if penalties:
             self.penalties.update_state(tf.add_n(penalties), num_examples(labels))
@@ -139,5 +144,6 @@ def empty(tasks, balancer=None):
         keras.metrics.Mean(name="regularization"),
         SkippedSteps([task.name for task in tasks], name="skipped_steps"),
         [TaskMetrics(task) for task in tasks],
+        LabelCounts(tasks),
         balancer,
     )

@@ -1,7 +1,6 @@
 """Training of one model on several tasks."""
 
 import dataclasses
-import weakref
 
 import keras
 import tensorflow as tf
@@ -15,19 +14,20 @@ from mtl_zoo.training import (
     distribution,
     hooks,
     logs,
+    optimizer_parts,
     trainer_config,
     update,
 )
 from mtl_zoo.training.batch import joined, portions
 from mtl_zoo.training.border import Border
+from mtl_zoo.training.guarded import Guarded
 from mtl_zoo.training.problem import SPACES as SPACES
 from mtl_zoo.training.problem import pose, renewed
-from mtl_zoo.training.unmeasured import warn
 from mtl_zoo.validation import check_log_keys, check_tasks
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
-class Trainer(keras.Model):
+class Trainer(Guarded):
     """Trains a Keras model with one output per task.
 
     `compile`, `fit`, `evaluate` and `predict` are those of `keras.Model`; losses and metrics come from the
@@ -99,24 +99,21 @@ class Trainer(keras.Model):
         non_finite="skip",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(model, **kwargs)
         view = check_tasks(model, tasks)
         outputs.warn_of_overrides(model)
         arguments.option("non_finite", non_finite, NON_FINITE)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
         self.class_weights = balanced.Balanced(tasks)
         self.problem = pose(view, self.class_weights.resolved(tasks), balancer, aggregator, space)
-        self.model = model
         self.tasks = self.problem.tasks
         self.balancer, self.aggregator, self.space = balancer, aggregator, space
         self.accumulate = accumulate
         self.non_finite = non_finite
-        self.balancer_optimizer = None
         self.logs = logs.empty(self.tasks, balancer)
         self.loss_tracker, self.weight_tracker = self.logs.losses, self.logs.weights
         self.regularization_tracker, self.skipped = self.logs.penalties, self.logs.skipped
         self.task_metrics = self.logs.task_metrics
-        self.warned = []
         self.border = Border(self.tasks, model)
         check_log_keys([*self.metrics_names, *(f"{task.name}_weight" for task in self.tasks)])
         self.built = True
@@ -159,30 +156,60 @@ class Trainer(keras.Model):
         trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite)
         trainer.problem = dataclasses.replace(trainer.problem, as_keras=True)
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-        trainer.compile(optimizer, model.run_eagerly, model.steps_per_execution, given["jit_compile"])
+        trainer.compile(
+            optimizer,
+            run_eagerly=model.run_eagerly,
+            steps_per_execution=model.steps_per_execution,
+            jit_compile=given["jit_compile"],
+        )
         return trainer
 
-    def compile(self, optimizer="rmsprop", run_eagerly=False, steps_per_execution=1, jit_compile="auto"):
+    def compile(
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        shared_rate=1.0,
+    ):
         """Configure training; as `keras.Model.compile`, without losses and metrics, which tasks define.
 
         Args:
             optimizer: `keras.optimizers.Optimizer` or its name. Its clipping applies to the final gradient.
+                A dict has one for `"shared"`, what several tasks use, and one for `"tasks"`, the rest, or
+                for each task by name; see `optimizer_parts.OptimizerParts`.
+            loss: Not to be given, as the next three: they are an error that says where they belong.
+            loss_weights: As `loss`.
+            metrics: As `loss`.
+            weighted_metrics: As `loss`.
             run_eagerly: Whether to run steps without a graph. Defaults to `False`.
             steps_per_execution: Number of steps in one call of the compiled function. Defaults to 1.
             jit_compile: Whether to compile the step with XLA. Defaults to `"auto"`: on accelerators only.
+            shared_rate: Factor of the learning rate of what several tasks use, which gets an optimizer of its
+                own then, with clipping of its own. Defaults to 1.
 
         What is trained, and how, is settled here: freeze and unfreeze layers before. Trainable state
         of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
         decay, and stays where it is while its task has no label.
+
+        Raises:
+            ValueError: If losses, metrics or weights are given, or optimizers do not suit the parts.
         """
+        compiled.check_absent(loss, loss_weights, metrics, weighted_metrics)
         distribution.check_keras(self.distribute_strategy)
         run_eagerly = arguments.flag("run_eagerly", run_eagerly)
         many = arguments.integer("steps_per_execution", steps_per_execution, 1, arguments.BATCHES)
         if jit_compile != "auto":
             jit_compile = arguments.flag("jit_compile", jit_compile)
-        super().compile(optimizer, run_eagerly=run_eagerly, steps_per_execution=many, jit_compile=jit_compile)
         with self.distribute_strategy.scope():
             self.problem = renewed(self.problem)
+            optimizer = optimizer_parts.make(optimizer, shared_rate, self.problem)
+        super().compile(optimizer, run_eagerly=run_eagerly, steps_per_execution=many, jit_compile=jit_compile)
+        with self.distribute_strategy.scope():
             self.optimizer.build(list(self.problem.variables))
             learned = [] if self.balancer is None else self.balancer.trainable_variables
             self.balancer_optimizer = balancer_optimizer.make(self.optimizer, learned)
@@ -231,52 +258,6 @@ class Trainer(keras.Model):
         with self.distribute_strategy.scope(), self.border.readable_errors(), hooks.sessions(callbacks):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
-    def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, return_dict=False, **kwargs):
-        """Evaluate; as `keras.Model.evaluate`: return the logs, or a list in the order of `metrics_names`."""
-        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which admitted it
-            x, y, sample_weight = self.border.admit(x, y, sample_weight)
-            x = self._spread(x)
-        self.class_weights.check()
-        kwargs |= {"batch_size": batch_size, "sample_weight": sample_weight, "return_dict": True}
-        with self.distribute_strategy.scope(), self.border.readable_errors():
-            found = super().evaluate(x, y, **kwargs)
-        # Keras before 3.12 leaves tensors.
-        found = {name: x if keras.ops.ndim(x) else float(x) for name, x in found.items()}
-        return found if return_dict else self._flatten_metrics_in_order(found)
-
-    def predict_step(self, data):
-        """Return the predictions for one batch; called by `predict`."""
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return outputs.predictions(self.model, self.tasks, self(x, training=False))
-
-    def predict_logits(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
-        """Return the logits for inputs, arrays in a dict by task name; arguments as those of `predict`."""
-        if isinstance(x, tf.data.Dataset):
-            x = x.map(lambda x, *_: self.border.admit_inputs(x))
-        else:
-            x = self.border.admit_inputs(x)
-        found = self.problem.model.predict(x, batch_size, verbose, steps, callbacks)
-        return {task.name: found[task.name] for task in self.tasks}
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
-        balanced.refuse(class_weight)
-        self.class_weights.check()
-        x, y, sample_weight = self.border.batch(x, y, sample_weight)
-        with self.border.readable_errors():
-            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
-
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """Measure one batch; as `keras.Model.test_on_batch`, with the checks of `evaluate`."""
-        self.class_weights.check()
-        x, y, sample_weight = self.border.batch(x, y, sample_weight)
-        with self.border.readable_errors():
-            return super().test_on_batch(x, y, sample_weight, return_dict)
-
-    def call(self, inputs, training=None):
-        """Return the model's outputs, a dict of logits; inputs in a dict may be more than the model takes."""
-        return self.model(self.border.admit_inputs(inputs), training=training)
-
     def train_step(self, data):
         """Make one update and return the logs; called by `fit`.
 
@@ -291,26 +272,6 @@ class Trainer(keras.Model):
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self.logs.add_batch(self.problem, labels, self.problem.model(x, training=False), sample_weight)
         return self.logs.measured()
-
-    @property
-    def metrics(self):
-        """All metrics, reset at the start of every epoch."""
-        return self.logs.metrics
-
-    @property
-    def trainable_weights(self):
-        """What the compiled optimizer trains: the model's; Keras finalizes them after `fit`."""
-        return self.model.trainable_weights
-
-    @property
-    def optimizers(self):
-        """All optimizers: the one that was compiled and, where the balancer learns, the balancer's own."""
-        return [optimizer for optimizer in (self.optimizer, self.balancer_optimizer) if optimizer is not None]
-
-    @property
-    def metrics_names(self):
-        """Names of what `evaluate`, `train_on_batch` and `test_on_batch` return."""
-        return self.logs.names
 
     def items(self, labels, logits, sample_weight=None):
         """Return what `Task.items` returns, for every task; as `Problem.items`."""
@@ -336,57 +297,3 @@ class Trainer(keras.Model):
     def compile_from_config(self, config):
         """Compile as `get_compile_config` described."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def save(self, filepath, overwrite=True, **kwargs):
-        """Save the wrapped model; as `keras.Model.save`."""
-        self.model.save(filepath, overwrite=overwrite, **kwargs)
-
-    def save_own_variables(self, store):
-        """Save the states of all random generators, which Keras leaves out."""
-        for index, state in enumerate(self._random_states()):
-            store[str(index)] = state
-
-    def load_own_variables(self, store):
-        """Load what `save_own_variables` saved."""
-        for index, state in enumerate(self._random_states()):
-            state.assign(store[str(index)])
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Build nothing: all is built. Keras' version fails under `MultiWorkerMirroredStrategy`."""
-        if iterator is not None:
-            self.epoch_iterator = weakref.ref(iterator)  # for `Resume`, which needs the place in the data
-
-    def _make_function(self, step_function):
-        """As Keras, whose reduction over several workers needs logs with an axis."""
-        if not distribution.has_workers(self.distribute_strategy):
-            return super()._make_function(step_function)
-
-        def with_axis(data):
-            return tf.nest.map_structure(lambda x: tf.reshape(x, (1,)), step_function(data))
-
-        return super()._make_function(with_axis)
-
-    def _get_metrics_result_or_logs(self, logs):
-        """Return the logs of an epoch, over all replicas."""
-        found = {**self.logs.measured(), **self.logs.of_training()}
-        if logs:
-            warn(self, self.logs.without_label())
-        return {name: found[name] for name in logs or found}  # none if `Resume` had all behind
-
-    def _flatten_metrics_in_order(self, logs):
-        """Return a list of the logs in the order of `metrics_names`."""
-        return [logs[name] for name in self.metrics_names]
-
-    def _random_states(self):
-        saved = {id(variable) for variable in self.weights}
-        return [variable for variable in self.variables if id(variable) not in saved]
-
-    def _admitted(self, data):
-        """Return validation data as Keras takes them, checked; `None` if there are none."""
-        if data is None:
-            return None
-        x, *rest = self.border.admit(*keras.utils.unpack_x_y_sample_weight(data))
-        return (self._spread(x), *rest)
-
-    def _spread(self, x):
-        return distribution.spread(x, self.distribute_strategy)

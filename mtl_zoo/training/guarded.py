@@ -1,0 +1,79 @@
+"""A wrapped model all of whose data cross a border on their way in."""
+
+import keras
+import tensorflow as tf
+
+from mtl_zoo import outputs
+from mtl_zoo.training import balanced, distribution
+from mtl_zoo.training.wrapper import Wrapper
+
+
+class Guarded(Wrapper):
+    """A wrapper whose `evaluate`, `predict` and single batches take what its border admits.
+
+    It needs the attributes `border`, a `Border`, `problem`, a `Problem`, and `class_weights`, `Balanced`,
+    besides those of a wrapper.
+
+    Args:
+        model: Built `keras.Model`.
+    """
+
+    def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, return_dict=False, **kwargs):
+        """Evaluate; as `keras.Model.evaluate`: return the logs, or a list in the order of `metrics_names`."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which admitted it
+            x, y, sample_weight = self.border.admit(x, y, sample_weight)
+            x = self._spread(x)
+        self.class_weights.check()
+        kwargs |= {"batch_size": batch_size, "sample_weight": sample_weight, "return_dict": True}
+        with self.distribute_strategy.scope(), self.border.readable_errors():
+            found = super().evaluate(x, y, **kwargs)
+        # Keras before 3.12 leaves tensors.
+        found = {name: x if keras.ops.ndim(x) else float(x) for name, x in found.items()}
+        return found if return_dict else self._flatten_metrics_in_order(found)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Return predictions, arrays in the structure of the model's outputs; as `keras.Model.predict`."""
+        return super().predict(self.border.without_frames(x), batch_size, verbose, steps, callbacks)
+
+    def predict_step(self, data):
+        """Return the predictions for one batch; called by `predict`."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return outputs.predictions(self.model, self.problem.tasks, self(x, training=False))
+
+    def predict_logits(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Return the logits for inputs, arrays in a dict by task name; arguments as those of `predict`."""
+        if isinstance(x, tf.data.Dataset):
+            x = x.map(lambda x, *_: self.border.admit_inputs(x))
+        else:
+            x = self.border.admit_inputs(self.border.without_frames(x))
+        found = self.problem.model.predict(x, batch_size, verbose, steps, callbacks)
+        return {task.name: found[task.name] for task in self.problem.tasks}
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
+        balanced.refuse(class_weight)
+        self.class_weights.check()
+        x, y, sample_weight = self.border.batch(x, y, sample_weight)
+        with self.border.readable_errors():
+            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Measure one batch; as `keras.Model.test_on_batch`, with the checks of `evaluate`."""
+        self.class_weights.check()
+        x, y, sample_weight = self.border.batch(x, y, sample_weight)
+        with self.border.readable_errors():
+            return super().test_on_batch(x, y, sample_weight, return_dict)
+
+    def call(self, inputs, training=None):
+        """Return the model's outputs, a dict of logits; inputs in a dict may be more than the model takes."""
+        return self.model(self.border.admit_inputs(inputs), training=training)
+
+    def _admitted(self, data):
+        """Return validation data as Keras takes them, checked; `None` if there are none."""
+        if data is None:
+            return None
+        x, *rest = self.border.admit(*keras.utils.unpack_x_y_sample_weight(data))
+        return (self._spread(x), *rest)
+
+    def _spread(self, x):
+        return distribution.spread(x, self.distribute_strategy)
