@@ -33,10 +33,37 @@ def part(inputs, outputs):
     >>> part([first], again(first)).count_params()
     6
     """
-    graph = keras.Function(inputs, outputs)
     fresh = keras.tree.map_structure(_fresh, inputs)
-    found = graph._run_through_graph(keras.tree.flatten(fresh), call_fn=_call)
-    return Part(fresh, found)
+    return Part(fresh, _made(outputs, keras.tree.flatten(inputs), keras.tree.flatten(fresh), _call))
+
+
+def run(graph, tensors, call):
+    """Return what a graph makes of other tensors than its inputs.
+
+    Args:
+        graph: Functional `keras.Model`.
+        tensors: List of tensors in the places of its inputs.
+        call: Function of an operation and its arguments that calls it.
+    """
+    return _made(graph.output, graph.inputs, tensors, call)
+
+
+def _made(outputs, inputs, tensors, call):
+    """Return what is made of tensors as `outputs` are of `inputs`, every call made once."""
+    known = {id(x): tensor for x, tensor in zip(inputs, tensors, strict=True)}
+    waiting = keras.tree.flatten(outputs)
+    while waiting:
+        node = call_of(waiting[-1])
+        before = [x for x in node.input_tensors if id(x) not in known]
+        if id(waiting[-1]) in known:
+            waiting.pop()
+        elif before:
+            waiting.extend(before)
+        else:
+            arguments, keywords = node.arguments.fill_in(known)
+            found = keras.tree.flatten(call(node.operation, *arguments, **keywords))
+            known |= {id(x): tensor for x, tensor in zip(node.outputs, found, strict=True)}
+    return keras.tree.map_structure(lambda x: known[id(x)], outputs)
 
 
 def _fresh(tensor):

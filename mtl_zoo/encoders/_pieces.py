@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-from mtl_zoo.graphs import call_of, part
+from mtl_zoo.graphs import call_of, part, run
 
 SHARING = ("copied", "shared", "frozen")
 
@@ -133,7 +133,7 @@ def _call_layers(model, tensors, training=None):
             kwargs["training"] = training
         return operation(*args, **{key: x for key, x in kwargs.items() if x is not None})
 
-    return model._run_through_graph(tensors, call_fn=call)
+    return run(model, tensors, call)
 
 
 def _copy(model, name, policy, redraw=False):

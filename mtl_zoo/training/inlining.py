@@ -4,6 +4,8 @@ import functools
 
 import keras
 
+from mtl_zoo.graphs import run
+
 OPEN = "Functional.call", "Sequential.call"
 
 
@@ -61,7 +63,7 @@ def _call(operation, /, *args, **kwargs):
     graph = _graph_of(operation)
     tensors = zip(keras.tree.flatten(args[0]), graph.inputs, strict=True)
     given = [x if x.dtype == wanted.dtype else keras.ops.cast(x, wanted.dtype) for x, wanted in tensors]
-    found = graph._run_through_graph(given, call_fn=functools.partial(_call_within, kwargs.get("training")))
+    found = run(graph, given, functools.partial(_call_within, kwargs.get("training")))
     return found[0] if isinstance(operation, keras.Sequential) else found
 
 
