@@ -1,6 +1,7 @@
 """Training of one model on several tasks."""
 
 import dataclasses
+import functools
 
 import keras
 import tensorflow as tf
@@ -243,8 +244,7 @@ class Trainer(Guarded):
         """
         balanced.refuse(class_weight)
         x, y, sample_weight = self.border.admit(x, y, sample_weight)
-        with self.border.readable_errors():
-            self.class_weights.count(x, y, validation_split)
+        count = functools.partial(self.class_weights.count, x, y, validation_split)
         validation_data = self._admitted(validation_data)
         if isinstance(x, tf.data.Dataset):
             x, shuffle = self._spread(joined(x, self.accumulate)), False
@@ -256,6 +256,7 @@ class Trainer(Guarded):
         kwargs |= {"validation_split": validation_split, "validation_data": validation_data}
         kwargs |= {"sample_weight": sample_weight, "shuffle": shuffle}
         with self.distribute_strategy.scope(), self.border.readable_errors(), hooks.sessions(callbacks):
+            count()
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def train_step(self, data):

@@ -265,7 +265,7 @@ def test_inputs_are_matched_by_name_in_predictions(trainer, monkeypatch):
     expected = trainer.predict(X, verbose=0)
     for found in (trainer.predict(more, verbose=0), trainer.predict(dataset(more, Y)[0][0], verbose=0)):
         for name, values in expected.items():
-            np.testing.assert_array_equal(found[name], values)
+            np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
 
 def test_labels_of_a_class_may_be_whole_floats_and_a_binary_task_may_ask_for_probabilities(trainer):
