@@ -11,7 +11,7 @@ ROOMS = {
     "balancer": "balancers",
     "aggregator": "aggregators",
 }
-NO_CHOICES = {"encode", "CSVFile", "ImageFolder", "augment", "interleave"}
+NO_CHOICES = {"backbone", "encode", "CSVFile", "ImageFolder", "augment", "interleave"}
 BESIDES = {"aggregator": ["none"], "dataset": ["csv_file", "image_folder"]}
 
 
