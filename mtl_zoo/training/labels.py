@@ -87,6 +87,9 @@ def faults(labels, weights, tasks):
         missing = "or missing (below 0 or NaN). Received: %d"
         found.append((f"{what} {limit}, {missing} out of range", task.out_of_range(values)))
         found.append((f"{what} whole numbers, {missing} that are not", task.not_whole(values)))
+        if task.per == "batch":
+            whole = "all be there, since its loss is one of the whole batch. Received: %d that are missing"
+            found.append((f"{what.removesuffix('be')}{whole}", _missing(task, values)))
     some = weights if isinstance(weights, dict) else {} if weights is None else {None: weights}
     for name, values in some.items():
         what = "Sample weights" if name is None else f"Sample weights of '{name}'"
@@ -154,6 +157,12 @@ def known_shape(what, values):
             "`set_shape` in the dataset's function. Received: a tensor of unknown shape"
         )
     return shape
+
+
+def _missing(task, values):
+    """Return the number of labels that are missing."""
+    number = tf.reduce_sum(tf.cast(task.item_weights(values) == 0, tf.int32))
+    return number.numpy() if isinstance(values, np.ndarray) else number
 
 
 def _label_shapes(task):

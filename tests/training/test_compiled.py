@@ -257,3 +257,20 @@ def test_a_moved_model_is_exported_as_it_answers(structure, probabilities, tmp_p
     answers = answers if structure == "dict" else dict(zip(NAMES, answers, strict=True))
     for name, expected in answers.items():
         np.testing.assert_allclose(served[name], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", ["arrays", "dataset", "batch"])
+def test_a_loss_of_the_whole_batch_needs_all_labels(way):
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, keras.layers.Dense(1, name="age")(x))
+    model.compile("sgd", lambda labels, outputs: ops.mean(ops.square(labels - outputs)))
+    trainer = mz.Trainer.from_compiled(model)
+    inputs, labels = np.ones((4, 4), "float32"), np.array([1.0, 2.0, np.nan, 4.0], "float32")
+    given = (inputs, labels)
+    if way == "dataset":
+        given = (tf.data.Dataset.from_tensors((inputs, {"age": labels})),)
+    call = trainer.train_on_batch if way == "batch" else trainer.evaluate
+    with pytest.raises(ValueError, match=r"Labels of task 'age' must all be there, .* Received: 1 that"):
+        call(*given)
+    found = trainer.evaluate(inputs, np.ones(4, "float32"), verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(model.evaluate(inputs, np.ones((4, 1), "float32"), verbose=0), rel=1e-5)
