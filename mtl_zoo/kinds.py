@@ -134,11 +134,21 @@ def of_loss(loss, fields, from_logits=None):
     loss = losses.find(loss)
     function = losses.on_logits(loss, fields["activation"], from_logits)
     output_shape, label_shape = fields["output_shape"], fields["label_shape"]
-    part = losses.unit(function, output_shape, label_shape)
-    found = {"loss": function, "per": "item" if part in ("value", "vector") else part}
-    found["item_size"] = 1 if part == "value" else output_shape[-1]
+    found = of_unit(function, losses.unit(function, output_shape, label_shape), output_shape)
     ignored = losses.ignored_class(loss)
     return found if ignored is None else found | {"missing": functools.partial(is_missing_or, ignored)}
+
+
+def of_unit(function, unit, output_shape):
+    """Return the fields that tell how a loss is called.
+
+    Args:
+        function: As `losses.on_logits` returns it.
+        unit: What it gives a number for, as `losses.unit` returns it.
+        output_shape: Shape of the output for one example.
+    """
+    size = 1 if unit == "value" else output_shape[-1]
+    return {"loss": function, "per": "item" if unit in ("value", "vector") else unit, "item_size": size}
 
 
 def _grid(size):

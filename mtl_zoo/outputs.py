@@ -75,10 +75,11 @@ def graph_of(model):
     Args:
         model: Any built `keras.Model`.
     """
+    if not inspect.unwrap(type(model).call).__module__.startswith("keras."):
+        return None
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    plain = inspect.unwrap(type(model).call).__module__.startswith("keras.")
-    return model if isinstance(model, keras.Function) and plain else None
+    return model if isinstance(model, keras.Function) else None
 
 
 def by_task(model, tasks):

@@ -168,3 +168,14 @@ def test_what_a_subclassed_model_cannot():
 def test_an_output_that_no_logits_are_kept_of():
     with pytest.raises(ValueError, match="last operation of a model's output must be the softmax or sigmoid"):
         outputs.Logits()(tf.reshape(keras.activations.softmax(tf.ones((2, 3))), (3, 2)))
+
+
+def test_a_sequential_model_with_a_call_of_its_own_is_no_graph():
+    class Doubled(keras.Sequential):
+        def call(self, inputs, training=None, mask=None):
+            return 2.0 * super().call(inputs, training=training, mask=mask)
+
+    model = Doubled([keras.Input((4,)), LAYERS.Dense(1)])
+    assert outputs.graph_of(model) is None
+    trainer = mz.Trainer(model, [TASKS[2]])
+    np.testing.assert_allclose(trainer.predict(X, verbose=0), model(X), rtol=1e-5)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from mtl_zoo import losses, metric_names
+from mtl_zoo import kinds, losses, metric_names
 from mtl_zoo._activations import activation_of
 from mtl_zoo.balancers.static import Static
 from mtl_zoo.items import is_missing, is_missing_or
@@ -58,7 +58,7 @@ def tasks_of(model, loss, metrics=None, loss_weights=None, weighted_metrics=None
             "own it needs `mz.Trainer(model, tasks)`. Received: " + type(model).__name__
         )
     found = named(graph.output, graph)
-    order = _order(model)
+    order = _order(graph)
     of_outputs = per_output("loss", loss, order)
     per_output("loss_weights", loss_weights, order)
     lists = [_lists(*pair, order) for pair in (("metrics", metrics), ("weighted_metrics", weighted_metrics))]
@@ -197,17 +197,14 @@ def _fields_of_loss(name, loss, output):
     output_shape = tuple(output.shape[1:])
     activation, from_logits = _activation(loss, output)
     function = losses.on_logits(loss, activation, from_logits)
-    label_shape, part = _label_shape(loss, function, output_shape)
+    label_shape, unit = _label_shape(loss, function, output_shape)
     given = getattr(loss, "reduction", None)
-    return {
+    return kinds.of_unit(function, unit, output_shape) | {
         "output_shape": output_shape,
         "label_shape": label_shape,
-        "item_size": 1 if part == "value" else output_shape[-1],
-        "loss": function,
         "activation": activation,
         "max_label": output_shape[-1] - 1 if losses.name_of(loss) == losses.SPARSE else None,
         "missing": _missing(loss),
-        "per": "item" if part in ("value", "vector") else part,
         "reduction": REDUCTIONS.get(given, "sum_over_batch_size"),
         "metrics_take_logits": from_logits and activation_of(output) is None,
     }

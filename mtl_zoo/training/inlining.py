@@ -5,8 +5,7 @@ import functools
 import keras
 
 from mtl_zoo.graphs import run
-
-OPEN = "Functional.call", "Sequential.call"
+from mtl_zoo.outputs import graph_of
 
 
 def inlined(model):
@@ -39,7 +38,7 @@ def _operations(model):
     """Yield the operations of a graph; those of inner models, but for their inputs, in place of these."""
     for operation in model.operations:
         if _is_open(operation):
-            inner = _operations(_graph_of(operation))
+            inner = _operations(graph_of(operation))
             yield from (x for x in inner if not isinstance(x, keras.layers.InputLayer))
         else:
             yield operation
@@ -48,23 +47,18 @@ def _operations(model):
 def _is_open(operation):
     """Return whether an operation is a model that computes its graph and nothing else."""
     is_model = isinstance(operation, keras.Model) and bool(getattr(operation, "inputs", None))
-    return is_model and type(operation).call.__qualname__ in OPEN
-
-
-def _graph_of(model):
-    return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
+    return is_model and graph_of(operation) is not None
 
 
 def _call(operation, /, *args, **kwargs):
     """Call an operation, or those of an inner model in its place."""
-    if not _is_open(operation) or not _fits(_graph_of(operation), args):
+    graph = graph_of(operation) if _is_open(operation) else None
+    if graph is None or not _fits(graph, args):
         known = {key: x for key, x in kwargs.items() if x is not None}  # a mask may be, now
         return operation(*args, **known)
-    graph = _graph_of(operation)
     tensors = zip(keras.tree.flatten(args[0]), graph.inputs, strict=True)
     given = [x if x.dtype == wanted.dtype else keras.ops.cast(x, wanted.dtype) for x, wanted in tensors]
-    found = run(graph, given, functools.partial(_call_within, kwargs.get("training")))
-    return found[0] if isinstance(operation, keras.Sequential) else found
+    return run(graph, given, functools.partial(_call_within, kwargs.get("training")))
 
 
 def _call_within(training, operation, /, *args, **kwargs):
