@@ -16,7 +16,7 @@ import pytest
 import mtl_zoo
 
 TESTS = pathlib.Path(__file__).parent
-FAMILIES = ["aggregators", "architectures", "balancers", "encoders", "layers", "plots"]
+FAMILIES = ["aggregators", "architectures", "balancers", "encoders", "layers", "optimizers", "plots"]
 WALK = [module for module in pkgutil.walk_packages(mtl_zoo.__path__, "mtl_zoo.") if "._" not in module.name]
 MODULES = [module.name for module in WALK if not module.ispkg]
 MEMBERS = [name for name in MODULES if name.split(".")[1] in FAMILIES]
@@ -47,7 +47,7 @@ FLOORS = (  # what stands on a floor imports from floors below and from its own,
         "numerics",
         "plots",
     },
-    {"heads", "encoders", "balancers", "aggregators", "introspection"},
+    {"heads", "encoders", "balancers", "aggregators", "introspection", "optimizers"},
     {"architectures", "datasets", "training"},
     {"callbacks", "exporting"},
     {"experiments"},
@@ -57,7 +57,7 @@ FLOORS = (  # what stands on a floor imports from floors below and from its own,
 # What a file takes from a floor above, inside the one function that needs it: `Trainer.export`, as in Keras.
 EXEMPT = {"training/wrapper.py": {"exporting"}}
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
-ROOMS_OF_TENSORFLOW = {"training", "datasets", *itertools.chain(*FLOORS[3:])}
+ROOMS_OF_TENSORFLOW = {"optimizers", "training", "datasets", *itertools.chain(*FLOORS[3:])}
 COSTLY = {
     "ai_edge_litert",
     "matplotlib",

@@ -11,6 +11,7 @@ from keras import layers, ops
 
 from mtl_zoo import arguments
 from mtl_zoo.encoders.mlp import mlp
+from mtl_zoo.layers.embedding import Embedding
 
 MISSING = -(2**63)  # in a column of integers; floats have NaN and strings ""
 DTYPES = {
@@ -178,7 +179,7 @@ class _Categories:
         lookup = (layers.StringLookup if is_text else layers.IntegerLookup)(
             vocabulary=vocabulary, oov_token=unknown, name=f"{name}_lookup"
         )
-        x = layers.Embedding(len(vocabulary) + 1, embedding_dim, name=f"{name}_embedding")(lookup(x))
+        x = Embedding(len(vocabulary) + 1, embedding_dim, name=f"{name}_embedding")(lookup(x))
         return layers.Reshape((embedding_dim,), name=f"{name}_vector")(x)
 
 

@@ -5,6 +5,7 @@ import functools
 from keras import layers
 
 from mtl_zoo import arguments
+from mtl_zoo.layers.embedding import Embedding
 from mtl_zoo.layers.position_embedding import PositionEmbedding
 from mtl_zoo.layers.self_attention import SelfAttention
 
@@ -67,7 +68,7 @@ def _embed(x, name, vocabulary_size, width, max_length):
     length = max_length or x.shape[1]
     if length is None:
         raise ValueError("`max_length` must be given where the inputs have no static length.")
-    x = layers.Embedding(vocabulary_size, width, mask_zero=True, name=f"{name}_tokens")(x)
+    x = Embedding(vocabulary_size, width, mask_zero=True, name=f"{name}_tokens")(x)
     return PositionEmbedding(length, name=f"{name}_positions")(x)
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import keras
 
-from mtl_zoo import aggregators, architectures, balancers, datasets, encoders
+from mtl_zoo import aggregators, architectures, balancers, datasets, encoders, optimizers
 from mtl_zoo.experiments import argument_text, own_data
 from mtl_zoo.experiments.names import find
 
@@ -68,7 +68,7 @@ class Family:
         namespace: Module that holds the members among its public names.
         is_member: Function that tells members from other objects.
         contract: Names of the parameters that all members share, which are not the user's to choose.
-        extra: Functions that are members too, for instance one that stands for having none.
+        extra: Functions or classes that are members too, for instance one that stands for having none.
     """
 
     kind: str
@@ -79,7 +79,7 @@ class Family:
 
     def members(self):
         """Return a dictionary from command-line names to members."""
-        extra = {function.__name__: function for function in self.extra}
+        extra = {member.__name__.lower(): member for member in self.extra}
         found = {name.lower(): x for name, x in vars(self.namespace).items() if self.is_member(x)}
         return extra | found
 
@@ -231,6 +231,7 @@ FAMILIES = {
                 *("self", "learning_rate", "name", "loss_scale_factor", "gradient_accumulation_steps"),
                 *("use_ema", "ema_momentum", "ema_overwrite_frequency"),  # the best epoch's weights count
             ),
+            (optimizers.LazyAdam, optimizers.SparseAdagrad),
         ),
     )
 }
