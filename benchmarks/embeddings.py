@@ -1,8 +1,8 @@
 """Time of a step with large embeddings, and its peak memory: the number of rows should not matter.
 
 A model of two embeddings, a dense layer and T tasks, in plain Keras and in the trainer. Both numbers of rows,
-and all rows of a table, run in turns in one process, so that a ratio holds while the machine's speed drifts; the
-figures are medians over the rounds. Every step has other indices. Peak memory is that of a process each.
+and all rows of a table, run in turns in one process, so that a ratio holds while the machine's speed drifts;
+the figures are medians over the rounds. Every step has other indices. Peak memory is that of a process each.
 
     python benchmarks/embeddings.py [--sizes=10000,1000000] [--rounds=5] [--steps=30] [--memory_tasks=8]
 """
