@@ -46,7 +46,7 @@ def clipped(optimizer, gradients, by_keras):
     """
     if not any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients):
         return by_keras(gradients)
-    if optimizer.global_clipnorm:
+    if optimizer.global_clipnorm and optimizer.global_clipnorm > 0:  # else Keras does not clip
         return tf.clip_by_global_norm(list(map(united, gradients)), optimizer.global_clipnorm)[0]
     if optimizer.clipnorm or optimizer.clipvalue:
         gradients = list(map(united, gradients))
