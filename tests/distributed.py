@@ -69,7 +69,8 @@ def make_strategy(replicas):
 def make_trainer(balancer="none", aggregator="none", space="shared", **options):
     """Return a trainer, with an optimizer that clips.
 
-    The model regularizes kernels and activities, and has a layer that both tasks use after they part.
+    The model regularizes kernels and activities, and has a layer that both tasks use after they part. It
+    looks up rows of a table before that, and of another one after it.
     """
     keras.utils.set_random_seed(0)
 
@@ -78,8 +79,13 @@ def make_trainer(balancer="none", aggregator="none", space="shared", **options):
         return keras.layers.Dense(8, "tanh", name=f"{name}_dense", **penalties)(x)
 
     inputs, reused = keras.Input((6,)), keras.layers.Dense(4, "tanh", name="reused")
-    shared = stage(stage(inputs, "first"), "second")
-    own = {task.name: keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(shared) for task in TASKS}
+    bins, late = keras.layers.Discretization([-1.5, -0.7, 0.0, 0.7])(inputs), keras.layers.Embedding(9, 2)
+    early = keras.layers.Flatten()(keras.layers.Embedding(9, 2)(bins))
+    shared = stage(stage(keras.layers.Concatenate()([inputs, early]), "first"), "second")
+    own = {}
+    for column, task in enumerate(TASKS):
+        x = keras.layers.Concatenate()([shared, late(bins[:, column])])
+        own[task.name] = keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(x)
     model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
     trainer = mz.Trainer(model, TASKS, METHODS[balancer](), METHODS[aggregator](), space, **options)
     trainer.compile(keras.optimizers.SGD(0.1, global_clipnorm=5.0))

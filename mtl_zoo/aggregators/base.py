@@ -24,7 +24,8 @@ class Aggregator(keras.layers.Layer):
         The direction in the structure of `jacobian`, without the task axis.
 
     In a block that a task does not reach its row is zero, as its gradient is: sums, inner products and
-    lengths over all blocks are right. A method for which a zero would be a vote declares `per_reach`.
+    lengths over all blocks are right. A method for which a zero would be a vote declares `per_reach`. The block
+    of an embedding has the elements of the rows that the batch looked up, so that its size changes.
 
     Attributes:
         sub_batches: Into how many independent parts the method needs the batch split. If it is n > 1, every
@@ -39,7 +40,8 @@ class Aggregator(keras.layers.Layer):
             the same blocks, with these blocks, and with only these tasks `present`; last for the largest set.
         state_per_parameter: Whether the method remembers something about every parameter. Such a method must
             know the sizes of all blocks when it is built, and always get the same blocks: gradients of
-            variables, not of a representation, whose size is that of the batch.
+            variables, all rows of an embedding among them, not of a representation, whose size is that of the
+            batch.
     """
 
     sub_batches = 1

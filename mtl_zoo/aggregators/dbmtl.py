@@ -32,6 +32,10 @@ class DBMTL(Aggregator):
 
     Note:
         The paper divides by norms plus 1e-8; here an average of length zero adds nothing.
+
+    Note:
+        The averages have T times the size of what is shared. Of an embedding that is all rows, and so is its
+        gradient: other methods get the rows that a batch looked up.
     """
 
     state_per_parameter = True

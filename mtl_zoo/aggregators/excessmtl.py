@@ -35,6 +35,10 @@ class ExcessMTL(Aggregator):
 
     Note:
         The weights have sum 1 as in the paper, not T as in the authors' code.
+
+    Note:
+        The sums have T times the size of what is shared. Of an embedding that is all rows, and so is its
+        gradient: other methods get the rows that a batch looked up.
     """
 
     weighs_losses = True

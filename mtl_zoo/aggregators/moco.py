@@ -38,6 +38,10 @@ class MoCo(Aggregator):
     Note:
         The paper projects the weights onto the simplex; as in the authors' code, a softmax replaces that, and
         the gradients are normalised to the losses.
+
+    Note:
+        The averages have T times the size of what is shared. Of an embedding that is all rows, and so is its
+        gradient: other methods get the rows that a batch looked up.
     """
 
     state_per_parameter = True

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtl_zoo.training import gradients
+from mtl_zoo.training import gradients, sparse
 from mtl_zoo.training.forward import restored
 
 
@@ -166,8 +166,8 @@ def _products(column):
     shape = (len(column), len(column))
     if not tasks:
         return tf.zeros(shape)
-    rows = [tf.reshape(tf.convert_to_tensor(column[task]), [-1]) for task in tasks]
-    rows = tf.cast(tf.stack(rows), "float32")
+    tensors = sparse.column([column[task] for task in tasks]).tensors
+    rows = tf.cast(tf.stack([tf.reshape(tensor, [-1]) for tensor in tensors]), "float32")
     places = np.stack(np.meshgrid(tasks, tasks, indexing="ij"), axis=-1)
     return tf.scatter_nd(places, tf.matmul(rows, rows, transpose_b=True), shape)
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo.aggregators.base import GramianAggregator, inner_products
-from mtl_zoo.training import distribution
+from mtl_zoo.training import distribution, sparse
 
 
 class Joined(NamedTuple):
@@ -51,12 +51,15 @@ def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
     """
     shares = _shares_of_parts(aggregator.sub_batches, len(rows), shares)
     columns = list(zip(*rows, strict=True))
-    found, squares = {}, []
+    found, squares, dense = {}, [], aggregator.state_per_parameter
     for group in _groups(columns, aggregator.per_reach, num_local):
-        blocks = [_block(columns[index], shares) for index in group]
+        shared = [sparse.column(columns[index], shares is not None, dense) for index in group]
+        blocks = [_block(column.tensors, shares) for column in shared]
         known = _known_products(aggregator, blocks, sum(index < num_local for index in group))
         here = _both(present, _reached(rows, group))
-        found |= dict(zip(group, aggregator(blocks, tf.stack(losses), here, **known), strict=True))
+        directions = aggregator(blocks, tf.stack(losses), here, **known)
+        for index, direction, column in zip(group, directions, shared, strict=True):
+            found[index] = _in_shape(direction, column, shares)
         squares += map(tf.linalg.diag_part, known.values())
     tasks = _reached(rows, found)
     gradients = _all_gradients(columns, found, shares, _loss_weights(aggregator, tasks))
@@ -110,9 +113,9 @@ def _loss_weights(aggregator, tasks):
 
 
 def _all_gradients(columns, found, shares, weights):
-    """Return the gradients of all sources: directions in their shapes, and those of one task."""
+    """Return the gradients of all sources: directions, and those of one task."""
     return [
-        tf.reshape(found[index], _shape(column, shares)) if index in found else _own(column, shares, weights)
+        found[index] if index in found else _own(column, shares, weights)
         for index, column in enumerate(columns)
     ]
 
@@ -125,32 +128,28 @@ def _shares_of_parts(number, num_tasks, shares):
     return tf.unstack(equal if shares is None else shares, num_tasks, axis=1)
 
 
-def _block(column, shares):
+def _block(tensors, shares):
     """Stack the gradients of one source to `[tasks, size]`, zeros where a task does not reach it.
 
     With sub-batches, to `[sub_batches, tasks, size]`.
     """
-    found = next(g for g in column if g is not None)
-    rows = [tf.zeros_like(found) if g is None else tf.convert_to_tensor(g) for g in column]
+    found = next(tensor for tensor in tensors if tensor is not None)
+    rows = [tf.zeros_like(found) if tensor is None else tensor for tensor in tensors]
     if shares is None:
         return tf.stack([tf.reshape(row, [-1]) for row in rows])
     rows = [tf.reshape(row, [row.shape[0], -1]) for row in rows]
     return tf.stack([_without_gaps(row, share) for row, share in zip(rows, shares, strict=True)], axis=1)
 
 
+def _in_shape(direction, column, shares):
+    """Return a direction as a gradient of the source, sparse if those of all tasks are."""
+    shape = tf.shape(next(tensor for tensor in column.tensors if tensor is not None))
+    return column.gradient(tf.reshape(direction, shape if shares is None else shape[1:]))
+
+
 def _without_gaps(parts, share):
     """Return the gradients of all parts, `[parts, size]`, that of all items where a part has none."""
-    return tf.where(share[:, tf.newaxis] > 0, parts, _whole(parts, share))
-
-
-def _whole(gradient, share):
-    """Return the gradient of all items out of those of the parts."""
-    return gradient if share is None else tf.tensordot(tf.cast(share, gradient.dtype), gradient, axes=1)
-
-
-def _shape(column, shares):
-    found = tf.shape(tf.convert_to_tensor(next(g for g in column if g is not None)))
-    return found if shares is None else found[1:]
+    return tf.where(share[:, tf.newaxis] > 0, parts, sparse.combine_parts(parts, share))
 
 
 def _own(column, shares, weights):
@@ -158,15 +157,6 @@ def _own(column, shares, weights):
     shares = [None] * len(column) if shares is None else shares
     for gradient, share, weight in zip(column, shares, weights, strict=True):
         if gradient is not None:
-            return _times(_whole(gradient, share), weight)
+            whole = gradient if share is None else sparse.combine_parts(gradient, share)
+            return whole if weight is None else sparse.times(whole, weight)
     return None
-
-
-def _times(gradient, weight):
-    """Multiply a gradient, which may be sparse and stays so, by a number, unless that is `None`."""
-    if weight is None:
-        return gradient
-    if isinstance(gradient, tf.IndexedSlices):
-        values = _times(gradient.values, weight)
-        return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
-    return gradient * tf.cast(weight, gradient.dtype)

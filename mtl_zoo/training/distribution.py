@@ -6,6 +6,8 @@ import os
 import keras
 import tensorflow as tf
 
+from mtl_zoo.training import sparse
+
 MAKERS = {  # one for each of `options.STRATEGIES`
     "none": tf.distribute.get_strategy,
     "mirrored": tf.distribute.MirroredStrategy,
@@ -117,17 +119,26 @@ def all_reduce(values):
     """Sum values over all replicas.
 
     Args:
-        values: Structure of lists and dicts of tensors, of which any may be `None`.
+        values: Structure of lists and dicts of tensors, of which any may be `None` or `tf.IndexedSlices`.
 
     Returns:
-        The same structure; the values themselves where there is one replica.
+        The same structure; the values themselves where there is one replica. Of slices, the rows of all
+        replicas, each once.
     """
     if num_replicas() == 1:
         return values
-    flat = [v for v in tf.nest.flatten(values) if v is not None]
+    flat = [sparse.without_duplicates(v) for v in tf.nest.flatten(values) if v is not None]
+    flat = [v if isinstance(v, tf.IndexedSlices) else tf.convert_to_tensor(v) for v in flat]
     context = tf.distribute.get_replica_context()
-    summed = iter(context.all_reduce(tf.distribute.ReduceOp.SUM, list(map(tf.convert_to_tensor, flat))))
+    summed = map(_with_rows_once, context.all_reduce(tf.distribute.ReduceOp.SUM, flat), flat)
     return tf.nest.map_structure(lambda v: None if v is None else next(summed), values)
+
+
+def _with_rows_once(found, given):
+    """Return a sum over replicas, of slices with one per row, and the shape that TensorFlow forgets."""
+    if isinstance(found, tf.IndexedSlices):
+        found.values.set_shape([None, *given.values.shape[1:]])
+    return sparse.without_duplicates(found)
 
 
 def sum_before(values):
@@ -162,14 +173,16 @@ def apply(optimizer, gradients, variables, finite):
 
     Args:
         optimizer: `keras.optimizers.Optimizer`; a `LossScaleOptimizer` lowers its scale if they are not.
-        gradients: List of one tensor (or `None`) per variable, the same on all replicas.
+        gradients: List of one gradient (or `None`) per variable, the same on all replicas.
         variables: List of variables.
         finite: Boolean scalar tensor, the same on all replicas.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        poison = tf.where(finite, 0.0, float("nan"))  # it looks at the gradients, not at the losses
-        optimizer.apply([None if g is None else g + tf.cast(poison, g.dtype) for g in gradients], variables)
+        poison = tf.where(finite, 1.0, float("nan"))  # it looks at the gradients, not at the losses
+        optimizer.apply([sparse.times(g, poison) for g in gradients], variables)
         return
+    if optimizer.loss_scale_factor:  # by which Keras cannot divide slices
+        gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
     run_if(finite, lambda given: optimizer.apply(given, variables), gradients)
 
 

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mtl_zoo.training import sparse
 from mtl_zoo.training.aggregation import aggregate as aggregate
 
 
@@ -162,19 +163,7 @@ def scaled(gradients, scale):
     """Multiply gradients, of which some may be `None`, by a number; unless that is the float 1."""
     if isinstance(scale, float) and scale == 1.0:
         return list(gradients)
-    return [None if g is None else tf.convert_to_tensor(g) * scale for g in gradients]
-
-
-def without_duplicates(gradient):
-    """Return a gradient, or `None`; a sparse one with one slice per index.
-
-    An embedding's gradient has a slice for every token. Optimizers that square it, as Adam, must square sums.
-    """
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
-    indices, places = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(indices))
-    return tf.IndexedSlices(values, indices, gradient.dense_shape)
+    return [sparse.times(g, scale) for g in gradients]
 
 
 def shared_sizes(model, tasks):
@@ -237,8 +226,8 @@ def _total(gradients):
     found = [g for g in gradients if g is not None]
     if len(found) < 2:
         return found[0] if found else None
-    return tf.add_n([tf.convert_to_tensor(g) for g in found])
+    return sparse.total(found)
 
 
 def _stack(gradients):
-    return None if gradients[0] is None else tf.stack([tf.convert_to_tensor(g) for g in gradients])
+    return None if gradients[0] is None else sparse.stack(gradients)

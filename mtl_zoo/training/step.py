@@ -10,7 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from mtl_zoo.training import aggregation, distribution, finite, forward, gradients
+from mtl_zoo.training import aggregation, distribution, finite, forward, gradients, sparse
 from mtl_zoo.training.aggregation import Joined
 
 
@@ -103,7 +103,7 @@ def _final(problem, found):
     """Return the gradients as the optimizer gets them."""
     if problem.as_keras and problem.aggregator is None:
         return list(found)
-    return list(map(gradients.without_duplicates, found))
+    return list(map(sparse.without_duplicates, found))
 
 
 def _in_shared(problem, batch, scale):

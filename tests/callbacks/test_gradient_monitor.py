@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mtl_zoo as mz
-from mtl_zoo.callbacks import GradientMonitor
+from mtl_zoo.callbacks import GradientMonitor, _gradient_health
 
 TASKS = [mz.Task.regression("first"), mz.Task.regression("second")]
 X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0]], "float32")
@@ -548,3 +548,12 @@ def test_two_replicas_measure_what_one_device_does(tmp_path):
     assert [row[:-1] for row in one] == [row[:-1] for row in two]
     values = [[float(row[-1]) for row in table[1:]] for table in (one, two)]
     np.testing.assert_allclose(*values, rtol=1e-5)
+
+
+def test_rows_of_a_table_have_the_products_of_the_whole():
+    values, shape = tf.constant([[1.0, 2.0], [3.0, 0.0], [1.0, 1.0]]), tf.constant([6, 2])
+    first = tf.IndexedSlices(values, tf.constant([4, 0, 4]), shape)
+    second = tf.IndexedSlices(tf.constant([[2.0, -1.0]]), tf.constant([4]), shape)
+    for column in ([first, None, second], [tf.convert_to_tensor(first), None, second]):
+        products = _gradient_health._products(column)
+        np.testing.assert_allclose(products, [[22.0, 0.0, 1.0], [0.0] * 3, [1.0, 0.0, 5.0]])

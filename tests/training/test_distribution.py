@@ -72,7 +72,7 @@ def test_two_replicas_equal_one_device(expected, tmp_path):
 
 
 def check_the_scale_of_a_loss_changes_nothing(found, method="nashmtl,shared"):
-    for name in ["kind_loss", "size_loss", *map(str, range(14))]:  # the variables of the model
+    for name in ["kind_loss", "size_loss", *map(str, range(16))]:  # the variables of the model
         plain = found[f"none,{method}|{name}"]
         for balancer in SCALES:
             scaled, scale = found[f"{balancer},{method}|{name}"], np.max(np.abs(plain))
