@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mtl_zoo.training import columns
+
 LARGEST_SQUARE = 1e36  # a hundredth of what float32 holds, since optimizers add up squares
 
 
@@ -10,8 +12,7 @@ def not_finite(gradients):
 
     Too large is what an optimizer cannot square: the sum of all squares must stay below `LARGEST_SQUARE`.
     """
-    found = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
-    halves = [tf.cast(tf.nn.l2_loss(g), tf.float32) for g in found]
+    halves = [_half(g) for g in gradients if g is not None]
     return bad_squares(2.0 * tf.add_n(halves)) if halves else tf.zeros((), tf.bool)
 
 
@@ -23,11 +24,31 @@ def bad_squares(squares):
     return ~tf.math.is_finite(squares) | (squares >= LARGEST_SQUARE)
 
 
-def bad_rows(rows):
-    """Return which tasks have a gradient that is not finite or too large, `[T]`; one may have none at all."""
-    return tf.stack([not_finite([tf.zeros(()), *row]) for row in rows])
+def bad_tasks(found, num_tasks):
+    """Return which tasks have a gradient that is not finite or too large, `[T]`; one may have none at all.
+
+    Args:
+        found: List of columns, as in `columns`.
+        num_tasks: T.
+    """
+    squares = [_squares(column) for column in found]
+    return bad_squares(tf.add_n([tf.zeros(num_tasks), *squares]))
 
 
 def all_finite(tensors):
     """Return whether all numbers are finite."""
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def _squares(column):
+    """Return the sums of squares of a column, `[T]`."""
+    if columns.are_stacked(column):
+        axes = list(range(1, len(column.shape)))
+        return tf.cast(tf.reduce_sum(tf.square(column), axes), tf.float32)
+    return tf.stack([2.0 * _half(g) for g in column])
+
+
+def _half(gradient):
+    """Return half the sum of squares of a gradient, which may be sparse or `None`."""
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return tf.zeros(()) if gradient is None else tf.cast(tf.nn.l2_loss(values), tf.float32)
