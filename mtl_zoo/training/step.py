@@ -133,12 +133,8 @@ def _at_once(problem, batch, scale):
     """Return what `_gradients` does of the one portion, its balanced losses and its pass in a list."""
     tape, found, cut = forward.record(problem, batch, 0)
     balanced = forward.balance(problem, batch, found.sums)
-    pull = gradients.puller(tape, scale)
-    return (
-        distribution.all_reduce(_gradients(problem, batch, pull, found, cut, balanced.seeds)),
-        balanced,
-        [found],
-    )
+    local = _gradients(problem, batch, gradients.puller(tape, scale), found, cut, balanced.seeds)
+    return distribution.all_reduce(local), balanced, [found]
 
 
 def _by_portions(problem, batch, scale):
