@@ -1,11 +1,11 @@
 """What many tasks cost: seconds until the first step is made, peak memory, and time of a step.
 
-Every row of the table is a process of its own: the first `fit` traces and compiles the step and makes one; the
-peak memory of the process is then read off, before more steps are timed. The row without an aggregator has
-the same losses, labels and metrics per task but one backward pass, so it shows what the trainer costs without
-the passes of an aggregator.
+Every row of a table is a process of its own. Its first `fit` traces and compiles the step and makes one; the
+peak memory of the process is then read off, before more steps are timed. The method "none" has the same
+losses, labels and metrics per task but one backward pass, so it shows what the trainer costs without the
+passes of an aggregator.
 
-    python benchmarks/many_tasks.py [--tasks=2,40] [--networks=resnet] [--rows="no aggregator,UPGrad, shared"]
+    python benchmarks/many_tasks.py [--tasks=2,40] [--networks=resnet] [--methods=none,upgrad]
 """
 
 import os
@@ -45,7 +45,7 @@ METHODS = {
     "pcgrad": {"aggregator": mz.aggregators.PCGrad},
     "graddrop": {"aggregator": mz.aggregators.GradDrop},
     "trimmedmean": {"aggregator": mz.aggregators.TrimmedMean},
-    "upgrad, representation": {"aggregator": mz.aggregators.UPGrad, "space": "representation"},
+    "upgrad_representation": {"aggregator": mz.aggregators.UPGrad, "space": "representation"},
 }
 
 
@@ -79,16 +79,15 @@ def peak_memory():
 
 
 def measure(network, num_tasks, method):
-    """Return the seconds of the first step, the memory of the process before and after it, and ms per step."""
+    """Return the seconds of the first step, the memory of the process after it, and ms per step."""
     trainer, data = make_trainer(network, num_tasks, method), make_data(network, num_tasks)
-    before = peak_memory()
     first = seconds_of_fit(trainer, data, 1)
     after = peak_memory()
     seconds_of_fit(trainer, data, STEPS.value)
     one = [seconds_of_fit(trainer, data, 1) for _ in range(3)]  # what `fit` costs besides its steps
     many = [seconds_of_fit(trainer, data, STEPS.value + 1) for _ in range(3)]
     step = 1000 * (statistics.median(many) - statistics.median(one)) / STEPS.value
-    return {"first": first, "before": before, "memory": after, "step": step}
+    return {"first": first, "memory": after, "step": step}
 
 
 def measured_apart(*row):

@@ -1,15 +1,16 @@
 """The gradients of every task, by one backward pass of the trunk that the graph has once for all of them.
 
-Where a model can be cut, T passes through the heads give the gradients of the tensors at the cut. The pass from
-there to the variables is traced as a function of such gradients and mapped over the tasks, so that the size of
-its graph does not depend on T.
+Where a model can be cut, T passes through the heads give the gradients of the tensors at the cut. The pass
+from there to the variables is traced as a function of such gradients and mapped over the tasks, so that the
+size of its graph does not depend on T.
 """
 
 import itertools
 
 import tensorflow as tf
 
-from mtl_zoo.training import columns, gradients
+from mtl_zoo.training import gradients
+from mtl_zoo.training.columns import are_stacked, of_rows, reach, unstacked
 
 MOST_UNROLLED = 4  # so many tasks or fewer have a pass of their own in the graph: measured to be as quick
 PARALLEL = 4  # passes at a time
@@ -33,10 +34,10 @@ def jacobian(pull, parts, derivatives, variables, cut=((), ())):
     before, after = cut
     rows = gradients.jacobian(pull, parts, [*after, *variables], derivatives)
     if not after:
-        return columns.of_rows(rows)
+        return of_rows(rows)
     at_cut, behind = [row[: len(after)] for row in rows], [row[len(after) :] for row in rows]
     trunk = _of_trunk(pull, before, at_cut, variables, len(parts))
-    return add(trunk, columns.of_rows(behind), len(rows))
+    return add(trunk, of_rows(behind), len(rows))
 
 
 def of_all(pull, targets, variables, cut=((), ())):
@@ -62,7 +63,7 @@ def scaled(found, factors):
 
 
 def _scaled(column, factors):
-    if columns.are_stacked(column):
+    if are_stacked(column):
         shape = tf.concat([[-1], tf.ones(len(column.shape) - 1, tf.int32)], 0)
         return column * tf.reshape(tf.cast(factors, column.dtype), shape)
     pairs = zip(column, tf.unstack(factors, len(column)), strict=True)
@@ -70,12 +71,12 @@ def _scaled(column, factors):
 
 
 def _sum(column, other, num_tasks):
-    reached, others = (any(columns.reach(x, num_tasks)) for x in (column, other))
+    reached, others = (any(reach(x, num_tasks)) for x in (column, other))
     if not (reached and others):
         return column if reached else other
-    if columns.are_stacked(column) and columns.are_stacked(other):
+    if are_stacked(column) and are_stacked(other):
         return column + other
-    return tuple(gradients.add(*(columns.unstacked(x, num_tasks) for x in (column, other))))
+    return tuple(gradients.add(*(unstacked(x, num_tasks) for x in (column, other))))
 
 
 def _of_trunk(pull, tensors, rows, variables, num_parts):
@@ -95,17 +96,15 @@ def _of_trunk(pull, tensors, rows, variables, num_parts):
         found[tuple(tasks)] = way(pull, ends, given, variables, num_parts)
     if len(found) == 1:
         return next(iter(found.values()))
-    return [
-        _joined(dict(zip(found, parts, strict=True)), len(rows))
-        for parts in zip(*found.values(), strict=True)
-    ]
+    ways = zip(*found.values(), strict=True)
+    return [_joined(dict(zip(found, way, strict=True)), len(rows)) for way in ways]
 
 
 def _joined(parts, num_tasks):
     """Return the column of all tasks out of those of some, by their numbers."""
     found = [None] * num_tasks
     for tasks, column in parts.items():
-        for task, gradient in zip(tasks, columns.unstacked(column, len(tasks)), strict=True):
+        for task, gradient in zip(tasks, unstacked(column, len(tasks)), strict=True):
             found[task] = gradient
     return tuple(found)
 
@@ -113,9 +112,9 @@ def _joined(parts, num_tasks):
 def _unrolled(pull, ends, rows, variables, num_parts):
     """Return the columns of tasks that each have a pass of their own, or one for every part."""
     if num_parts == 1:
-        return columns.of_rows([pull(ends, variables, row) for row in rows])
+        return of_rows([pull(ends, variables, row) for row in rows])
     parts = [list(zip(*(tf.unstack(g, num_parts) for g in row), strict=True)) for row in rows]
-    return columns.of_rows(
+    return of_rows(
         [list(map(_stack, zip(*(pull(ends, variables, part) for part in row), strict=True))) for row in parts]
     )
 
