@@ -129,51 +129,43 @@ def _mapped(pull, ends, rows, variables, num_parts):
     if num_parts > 1:
         given = [tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0)) for x in given]
     found = _map(lambda *row: pull(ends, variables, row), given, num_parts == 1)
-    return [_column(x, len(rows), num_parts) for x in found]
+    return [_column(x, v, len(rows), num_parts) for x, v in zip(found, variables, strict=True)]
 
 
 def _map(function, given, keeps_sparse):
-    """Map a function that returns gradients over tensors; return a tensor or slices for every gradient."""
+    """Map a function that returns gradients over tensors; return a list of its tensors for each gradient."""
 
     def called(*row):
         return [g if g is None or keeps_sparse else tf.convert_to_tensor(g) for g in function(*row)]
 
     specs = [tf.TensorSpec(x.shape[1:], x.dtype) for x in given]
     traced = tf.function(called, autograph=False).get_concrete_function(*specs)  # tells what is `None`
-    wanted = _there(traced.structured_outputs)
-    if not wanted:
-        return traced.structured_outputs
-    signature = [tf.TensorSpec(x.shape, x.dtype) for x in wanted]
-    stacked = iter(
-        tf.map_fn(
-            lambda row: _there(traced(*row)),
-            given,
-            parallel_iterations=PARALLEL,
-            fn_output_signature=signature,
-        )
-    )
-    return [_packed(x, stacked) for x in traced.structured_outputs]
+    numbers = [len(_tensors(x)) for x in traced.structured_outputs]
+    if not any(numbers):
+        return [[] for _ in numbers]
+    signature = [tf.TensorSpec(x.shape, x.dtype) for g in traced.structured_outputs for x in _tensors(g)]
+
+    def flat(row):
+        return [x for g in traced(*row) for x in _tensors(g)]
+
+    found = iter(tf.map_fn(flat, given, parallel_iterations=PARALLEL, fn_output_signature=signature))
+    return [list(itertools.islice(found, number)) for number in numbers]
 
 
-def _there(found):
-    """Return the tensors of a list of gradients, of those that are not `None`."""
-    return [x for x in tf.nest.flatten(found, expand_composites=True) if x is not None]
+def _tensors(gradient):
+    """Return what a gradient is made of: nothing, slices and where they belong, or one tensor."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return [gradient.values, gradient.indices]
+    return [] if gradient is None else [gradient]
 
 
-def _packed(gradient, tensors):
-    """Return a gradient made of the next of some tensors, with one more axis."""
-    if not isinstance(gradient, tf.IndexedSlices):
-        return None if gradient is None else next(tensors)
-    return tf.IndexedSlices(*itertools.islice(tensors, len(_there(gradient))))
-
-
-def _column(found, num_tasks, num_parts):
+def _column(found, variable, num_tasks, num_parts):
     """Return a column out of what was mapped; slices are of the same rows for every task."""
-    if found is None:
+    if not found:
         return (None,) * num_tasks
-    if isinstance(found, tf.IndexedSlices):
-        rest = found.indices[0], None if found.dense_shape is None else found.dense_shape[0]
-        return tuple(tf.IndexedSlices(values, *rest) for values in tf.unstack(found.values, num_tasks))
+    if len(found) == 2:
+        values, indices = tf.unstack(found[0], num_tasks), found[1][0]
+        return tuple(tf.IndexedSlices(x, indices, tf.constant(variable.shape)) for x in values)
     if num_parts == 1:
-        return found
-    return tf.reshape(found, tf.concat([[num_tasks, num_parts], tf.shape(found)[1:]], 0))
+        return found[0]
+    return tf.reshape(found[0], tf.concat([[num_tasks, num_parts], tf.shape(found[0])[1:]], 0))
