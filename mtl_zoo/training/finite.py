@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from mtl_zoo.training import columns
+from mtl_zoo.training.columns import are_stacked
 
 LARGEST_SQUARE = 1e36  # a hundredth of what float32 holds, since optimizers add up squares
 
@@ -12,8 +12,8 @@ def not_finite(gradients):
 
     Too large is what an optimizer cannot square: the sum of all squares must stay below `LARGEST_SQUARE`.
     """
-    halves = [_half(g) for g in gradients if g is not None]
-    return bad_squares(2.0 * tf.add_n(halves)) if halves else tf.zeros((), tf.bool)
+    squares = [_square(g) for g in gradients if g is not None]
+    return bad_squares(tf.add_n(squares)) if squares else tf.zeros((), tf.bool)
 
 
 def bad_squares(squares):
@@ -31,8 +31,12 @@ def bad_tasks(found, num_tasks):
         found: List of columns, as in `columns`.
         num_tasks: T.
     """
-    squares = [_squares(column) for column in found]
-    return bad_squares(tf.add_n([tf.zeros(num_tasks), *squares]))
+    stacked = [column for column in found if are_stacked(column)]
+    rows = list(zip(*(column for column in found if not are_stacked(column)), strict=True))
+    squares = [
+        tf.add_n([tf.zeros(()), *[_square(g) for g in row if g is not None]]) for row in rows
+    ] or tf.zeros(num_tasks)
+    return bad_squares(tf.add_n([tf.stack(squares), *map(_squares, stacked)]))
 
 
 def all_finite(tensors):
@@ -41,14 +45,12 @@ def all_finite(tensors):
 
 
 def _squares(column):
-    """Return the sums of squares of a column, `[T]`."""
-    if columns.are_stacked(column):
-        axes = list(range(1, len(column.shape)))
-        return tf.cast(tf.reduce_sum(tf.square(column), axes), tf.float32)
-    return tf.stack([2.0 * _half(g) for g in column])
+    """Return the sum of squares of each gradient of a stacked column, `[T]`."""
+    axes = list(range(1, len(column.shape)))
+    return tf.cast(tf.reduce_sum(tf.square(column), axes), tf.float32)
 
 
-def _half(gradient):
-    """Return half the sum of squares of a gradient, which may be sparse or `None`."""
+def _square(gradient):
+    """Return the sum of squares of a gradient, which may be sparse."""
     values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-    return tf.zeros(()) if gradient is None else tf.cast(tf.nn.l2_loss(values), tf.float32)
+    return 2.0 * tf.cast(tf.nn.l2_loss(values), tf.float32)

@@ -164,8 +164,8 @@ def _column(found, variable, num_tasks, num_parts):
     if not found:
         return (None,) * num_tasks
     if len(found) == 2:
-        values, indices = tf.unstack(found[0], num_tasks), found[1][0]
-        return tuple(tf.IndexedSlices(x, indices, tf.constant(variable.shape)) for x in values)
+        values, indices, shape = tf.unstack(found[0], num_tasks), found[1][0], tf.constant([*variable.shape])
+        return tuple(tf.IndexedSlices(x, indices, shape) for x in values)
     if num_parts == 1:
         return found[0]
     return tf.reshape(found[0], tf.concat([[num_tasks, num_parts], tf.shape(found[0])[1:]], 0))
