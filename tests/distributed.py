@@ -4,7 +4,8 @@
 
 REPLICAS is the number of logical devices of this process; 0 stands for training without a strategy. With
 `TF_CONFIG` in the environment the process is one of several workers. A recipe is
-`balancer,aggregator,space`, with `none` for nothing. With a directory in the environment variable `BACKUP`
+`balancer,aggregator,space`, with `none` for nothing; the space "mapped" is the shared one with a backward
+pass that is mapped over the tasks. With a directory in the environment variable `BACKUP`
 training is slow, saves every step there, and goes on from there.
 """
 
@@ -21,8 +22,10 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_zoo as mz
+from mtl_zoo.training import rows
 
 TASKS = (mz.Task.classification("kind", 3), mz.Task.regression("size"))
+MOST_UNROLLED = rows.MOST_UNROLLED
 STEPS, BATCH, EPOCHS = 4, 16, 3  # the epochs that DWA needs to change its weights
 METHODS = {
     "uncertainty": mz.balancers.Uncertainty,
@@ -87,6 +90,8 @@ def make_trainer(balancer="none", aggregator="none", space="shared", **options):
         x = keras.layers.Concatenate()([shared, late(bins[:, column])])
         own[task.name] = keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(x)
     model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
+    rows.MOST_UNROLLED = 1 if space == "mapped" else MOST_UNROLLED
+    space = "shared" if space == "mapped" else space
     trainer = mz.Trainer(model, TASKS, METHODS[balancer](), METHODS[aggregator](), space, **options)
     trainer.compile(keras.optimizers.SGD(0.1, global_clipnorm=5.0))
     return trainer

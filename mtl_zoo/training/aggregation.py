@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mtl_zoo.aggregators.base import GramianAggregator, inner_products
 from mtl_zoo.training import distribution, sparse
+from mtl_zoo.training.columns import are_stacked, of_rows, reach
 
 
 class Joined(NamedTuple):
@@ -30,6 +31,11 @@ def aggregate(rows, aggregator, losses, present=None, shares=None, num_local=0):
 
 
 def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
+    """Join the gradients of several tasks; as `join_columns`, of rows as `gradients.jacobian` makes them."""
+    return join_columns(of_rows(rows), len(rows), aggregator, losses, present, shares, num_local)
+
+
+def join_columns(columns, num_tasks, aggregator, losses, present=None, shares=None, num_local=0):
     """Join the gradients of several tasks.
 
     What more than one task reaches, and what is local, gets the aggregator's direction, what one task reaches
@@ -37,7 +43,8 @@ def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
     what is shared.
 
     Args:
-        rows: As `gradients.jacobian` returns them.
+        columns: List of one column per source, as in `columns`.
+        num_tasks: T.
         aggregator: `Aggregator`; it sees the variables that more than one task reaches.
         losses: List of T scalar tensors, or tensor `[T]`.
         present: As in `gradients.multitask`.
@@ -49,41 +56,41 @@ def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
     Returns:
         `Joined`.
     """
-    shares = _shares_of_parts(aggregator.sub_batches, len(rows), shares)
-    columns = list(zip(*rows, strict=True))
+    shares = _shares_of_parts(aggregator.sub_batches, num_tasks, shares)
+    reached = [reach(column, num_tasks) for column in columns]
     found, squares, dense = {}, [], aggregator.state_per_parameter
-    for group in _groups(columns, aggregator.per_reach, num_local):
-        shared = [sparse.column(columns[index], shares is not None, dense) for index in group]
-        blocks = [_block(column.tensors, shares) for column in shared]
+    for group in _groups(reached, aggregator.per_reach, num_local):
+        shared = [_of_one_shape(columns[index], shares, dense) for index in group]
+        blocks = [_block(column, shares) for column in shared]
         known = _known_products(aggregator, blocks, sum(index < num_local for index in group))
-        here = _both(present, _reached(rows, group))
+        here = _both(present, _reached(reached, num_tasks, group))
         directions = aggregator(blocks, tf.stack(losses), here, **known)
         for index, direction, column in zip(group, directions, shared, strict=True):
             found[index] = _in_shape(direction, column, shares)
         squares += map(tf.linalg.diag_part, known.values())
-    tasks = _reached(rows, found)
+    tasks = _reached(reached, num_tasks, found)
     gradients = _all_gradients(columns, found, shares, _loss_weights(aggregator, tasks))
     return Joined(gradients, tasks, tf.add_n(squares) if squares else None)
 
 
-def _groups(columns, per_reach, num_local):
+def _groups(reached, per_reach, num_local):
     """Divide the shared sources in those that the aggregator gets together: by reach, the widest last.
 
     What is local was made of shared variables, so that each of it that one task reaches counts with the rest.
     """
-    reach = [tuple(g is not None for g in column) for column in columns]
-    together = tuple(map(any, zip(*reach[:num_local], strict=True)))
-    reach[:num_local] = [together if sum(tasks) == 1 else tasks for tasks in reach[:num_local]]
-    shared = [index for index, tasks in enumerate(reach) if sum(tasks) > 1]
+    together = tuple(map(any, zip(*reached[:num_local], strict=True)))
+    local = [together if sum(tasks) == 1 else tasks for tasks in reached[:num_local]]
+    reached = [*local, *reached[num_local:]]
+    shared = [index for index, tasks in enumerate(reached) if sum(tasks) > 1]
     if not per_reach:
         return [shared] if shared else []
-    kinds = sorted({reach[index] for index in shared}, key=lambda tasks: (sum(tasks), tasks))
-    return [[index for index in shared if reach[index] == tasks] for tasks in kinds]
+    kinds = sorted({reached[index] for index in shared}, key=lambda tasks: (sum(tasks), tasks))
+    return [[index for index in shared if reached[index] == tasks] for tasks in kinds]
 
 
-def _reached(rows, sources):
+def _reached(reached, num_tasks, sources):
     """Return which tasks reach one of several sources."""
-    return [any(row[index] is not None for index in sources) for row in rows]
+    return [any(reached[index][task] for index in sources) for task in range(num_tasks)]
 
 
 def _both(present, concerned):
@@ -128,21 +135,40 @@ def _shares_of_parts(number, num_tasks, shares):
     return tf.unstack(equal if shares is None else shares, num_tasks, axis=1)
 
 
-def _block(tensors, shares):
+def _of_one_shape(column, shares, dense):
+    """Return a column that is in one tensor, or the `sparse.Column` of one that is not."""
+    return column if are_stacked(column) else sparse.column(column, shares is not None, dense)
+
+
+def _block(column, shares):
     """Stack the gradients of one source to `[tasks, size]`, zeros where a task does not reach it.
 
     With sub-batches, to `[sub_batches, tasks, size]`.
     """
-    found = next(tensor for tensor in tensors if tensor is not None)
-    rows = [tf.zeros_like(found) if tensor is None else tensor for tensor in tensors]
+    if are_stacked(column):
+        return _flat(column, shares)
+    found = next(tensor for tensor in column.tensors if tensor is not None)
+    rows = [tf.zeros_like(found) if tensor is None else tensor for tensor in column.tensors]
     if shares is None:
         return tf.stack([tf.reshape(row, [-1]) for row in rows])
     rows = [tf.reshape(row, [row.shape[0], -1]) for row in rows]
     return tf.stack([_without_gaps(row, share) for row, share in zip(rows, shares, strict=True)], axis=1)
 
 
+def _flat(column, shares):
+    """Return what `_block` does, of gradients that are in one tensor."""
+    if shares is None:
+        return tf.reshape(column, [column.shape[0], -1])
+    parts = tf.reshape(column, [*column.shape[:2], -1])
+    share = tf.cast(tf.stack(shares), column.dtype)
+    whole = tf.matmul(share[:, tf.newaxis], parts)
+    return tf.transpose(tf.where(share[..., tf.newaxis] > 0, parts, whole), [1, 0, 2])
+
+
 def _in_shape(direction, column, shares):
     """Return a direction as a gradient of the source, sparse if those of all tasks are."""
+    if are_stacked(column):
+        return tf.reshape(direction, tf.shape(column)[1 if shares is None else 2 :])
     shape = tf.shape(next(tensor for tensor in column.tensors if tensor is not None))
     return column.gradient(tf.reshape(direction, shape if shares is None else shape[1:]))
 

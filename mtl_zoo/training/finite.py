@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mtl_zoo.training.columns import are_stacked
+
 LARGEST_SQUARE = 1e36  # a hundredth of what float32 holds, since optimizers add up squares
 
 
@@ -10,9 +12,8 @@ def not_finite(gradients):
 
     Too large is what an optimizer cannot square: the sum of all squares must stay below `LARGEST_SQUARE`.
     """
-    found = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
-    halves = [tf.cast(tf.nn.l2_loss(g), tf.float32) for g in found]
-    return bad_squares(2.0 * tf.add_n(halves)) if halves else tf.zeros((), tf.bool)
+    squares = [_square(g) for g in gradients if g is not None]
+    return bad_squares(tf.add_n(squares)) if squares else tf.zeros((), tf.bool)
 
 
 def bad_squares(squares):
@@ -23,11 +24,33 @@ def bad_squares(squares):
     return ~tf.math.is_finite(squares) | (squares >= LARGEST_SQUARE)
 
 
-def bad_rows(rows):
-    """Return which tasks have a gradient that is not finite or too large, `[T]`; one may have none at all."""
-    return tf.stack([not_finite([tf.zeros(()), *row]) for row in rows])
+def bad_tasks(found, num_tasks):
+    """Return which tasks have a gradient that is not finite or too large, `[T]`; one may have none at all.
+
+    Args:
+        found: List of columns, as in `columns`.
+        num_tasks: T.
+    """
+    stacked = [column for column in found if are_stacked(column)]
+    rows = list(zip(*(column for column in found if not are_stacked(column)), strict=True))
+    squares = [
+        tf.add_n([tf.zeros(()), *[_square(g) for g in row if g is not None]]) for row in rows
+    ] or tf.zeros(num_tasks)
+    return bad_squares(tf.add_n([tf.stack(squares), *map(_squares, stacked)]))
 
 
 def all_finite(tensors):
     """Return whether all numbers are finite."""
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def _squares(column):
+    """Return the sum of squares of each gradient of a stacked column, `[T]`."""
+    axes = list(range(1, len(column.shape)))
+    return tf.cast(tf.reduce_sum(tf.square(column), axes), tf.float32)
+
+
+def _square(gradient):
+    """Return the sum of squares of a gradient, which may be sparse."""
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return 2.0 * tf.cast(tf.nn.l2_loss(values), tf.float32)

@@ -42,10 +42,18 @@ class Balanced(NamedTuple):
 
 
 def record(problem, batch, index):
-    """Run the model on a portion of a batch; return the tape and the `Pass`."""
+    """Run the model on a portion of a batch.
+
+    Returns:
+        Tuple of the tape, the `Pass`, and lists of the tensors before and after the cut, empty without one.
+    """
     with tf.GradientTape(persistent=True) as tape:
-        found = _passed(problem, batch, index, problem.model(batch.portions[index][0], training=True))
-    return tape, found
+        if problem.trunk_and_heads:
+            *cut, found = record_cut(problem, batch, index, tape)
+        else:
+            cut, logits = ([], []), problem.model(batch.portions[index][0], training=True)
+            found = _passed(problem, batch, index, logits)
+    return tape, found, cut
 
 
 def record_cut(problem, batch, index, tape):

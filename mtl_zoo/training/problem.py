@@ -10,7 +10,7 @@ from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.options import SPACES as SPACES
 from mtl_zoo.outputs import check_graph
-from mtl_zoo.training import gradients, masks, representation
+from mtl_zoo.training import gradients, masks, representation, rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Problem:
         aggregator: `Aggregator` of the task gradients. Defaults to `None`: their sum.
         space: What the aggregator sees, `"shared"` or `"representation"`, as in `Trainer`.
         variables: Tuple of what is trained.
-        trunk_and_heads: What `representation.split` returns, if the aggregator works between them; else `()`.
+        trunk_and_heads: What `representation.split` returns, if the aggregator works between them, or many
+            tasks share the trunk's backward pass, as in `rows`; else `()`.
         mask_model: What `masks.model_of` returns.
         as_keras: Whether an embedding's gradient goes to the optimizer in as many slices as there are tokens,
             as Keras leaves it, if there is no aggregator. Optimizers that square gradients, as Adam, then
@@ -137,8 +138,10 @@ def renewed(problem):
 
 
 def _posed(model, tasks, balancer, aggregator, space):
-    between = aggregator is not None and space == "representation"
-    trunk_and_heads = _split(model, tasks, aggregator) if between else ()
+    trunk_and_heads = ()
+    if aggregator is not None:
+        split = _split if space == "representation" else _split_for_many
+        trunk_and_heads = split(model, tasks, aggregator)
     variables, mask_model = tuple(model.trainable_variables), masks.model_of(model, tasks)
     return Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads, mask_model)
 
@@ -158,6 +161,17 @@ def _split(model, tasks, aggregator):
             f"in common: {needs}"
         )
     return representation.split(model, tasks)
+
+
+def _split_for_many(model, tasks, aggregator):
+    """Return trunk and heads if a pass through the trunk that is mapped over the tasks pays, else `()`.
+
+    Statistics that replicas make together would have to be differentiated together, pass by pass.
+    """
+    del aggregator
+    fits = len(tasks) > rows.MOST_UNROLLED and isinstance(model, keras.Function)
+    together = any(getattr(layer, "synchronized", False) for layer in model._flatten_layers())
+    return representation.split_if_possible(model, tasks) if fits and not together else ()
 
 
 def _jacobian_shape(problem):

@@ -44,10 +44,37 @@ def split(model, tasks):
     Reference:
         [Sener & Koltun, 2018](https://arxiv.org/abs/1810.04650)
     """
-    model = inlined(model)  # a copy, since Keras cannot save a model after its graph was cut
-    outputs = {task.name: model.output[task.name] for task in tasks}
+    graph, outputs = _inlined(model, tasks)
     found, boundary = _found(outputs)
     _check(model, boundary, outputs)
+    return _parts(graph.input, outputs, found, boundary)
+
+
+def split_if_possible(model, tasks):
+    """Return what `split` does, wherever several tasks share a tensor that trainable layers lie before.
+
+    What lies behind the boundary may be nothing at all.
+
+    Args:
+        model: As for `split`.
+        tasks: Likewise.
+
+    Returns:
+        As `split` does, or `()` where no such tensor is.
+    """
+    graph, outputs = _inlined(model, tasks)
+    found, boundary = _found(outputs)
+    return _parts(graph.input, outputs, found, boundary) if boundary else ()
+
+
+def _inlined(model, tasks):
+    """Return a copy of a model, since Keras cannot save a model after its graph was cut, and its outputs."""
+    graph = inlined(model)
+    return graph, {task.name: graph.output[task.name] for task in tasks}
+
+
+def _parts(inputs, outputs, found, boundary):
+    """Return trunk and heads of a graph, with the boundary between them."""
     fixed = [x for x in found if not _has_past(x, _can_be_trained) and _has_past(x, _has_state)]
     cut = [*boundary, *fixed]
     at_cut = set(map(id, cut))
@@ -55,8 +82,8 @@ def split(model, tasks):
         name: keras.layers.Identity()(output) if id(output) in at_cut else output
         for name, output in outputs.items()
     }  # Keras cannot make a model one of whose inputs is an output
-    heads = part([cut, model.input], outputs)
-    return keras.Model(model.input, cut), _fixing(heads, len(boundary)) if fixed else heads
+    heads = part([cut, inputs], outputs)
+    return keras.Model(inputs, cut), _fixing(heads, len(boundary)) if fixed else heads
 
 
 def _check(model, boundary, outputs):

@@ -10,8 +10,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from mtl_zoo.training import aggregation, distribution, finite, forward, gradients, sparse
+from mtl_zoo.training import aggregation, distribution, finite, forward, gradients, rows, sparse
 from mtl_zoo.training.aggregation import Joined
+from mtl_zoo.training.columns import of_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Step:
             there are none.
         joined: Which tasks' gradients the aggregator joined with others, a list of T booleans; the rest stay
             as they are.
-        rows: List of one list of gradients per task; `None` after one backward pass for all.
+        columns: List of the tasks' gradients by each source, as in `columns`; `None` after one backward pass
+            for all.
         squares: Sums of squares of the gradients that were joined, `[T]`, where they are known; else `None`.
     """
 
@@ -43,7 +45,7 @@ class Step:
     items: list
     penalties: list
     joined: list
-    rows: list | None
+    columns: list | None
     squares: tf.Tensor | None
 
     def bad_rows(self):
@@ -51,9 +53,9 @@ class Step:
 
         After one backward pass for all, the losses with their weights stand for the gradients.
         """
-        if self.rows is None:
+        if self.columns is None:
             return finite.bad_squares(tf.square(self.seeds * self.losses))
-        return finite.bad_rows(self.rows)
+        return finite.bad_tasks(self.columns, len(self.joined))
 
     def suspects(self):
         """Return which tasks are likely why the step is not used, `[T]`: else those of huge losses."""
@@ -82,8 +84,9 @@ def compute(problem, batch, scale=1.0):
         scale: Loss scale of the optimizer: factor of the derivatives on their way back through the model. The
             gradients are divided by it. Defaults to 1.
     """
-    way = _in_representation if problem.trunk_and_heads else _in_shared
-    joined, rows, balanced, passes = way(problem, batch, scale)
+    between = problem.space == "representation" and problem.trunk_and_heads
+    way = _in_representation if between else _in_shared
+    joined, columns, balanced, passes = way(problem, batch, scale)
     return Step(
         gradients=_final(problem, joined.gradients),
         losses=balanced.losses,
@@ -94,7 +97,7 @@ def compute(problem, batch, scale=1.0):
         items=[found.items for found in passes],
         penalties=[penalty for found in passes for penalty in found.penalties],
         joined=joined.tasks,
-        rows=rows,
+        columns=columns,
         squares=joined.squares,
     )
 
@@ -109,17 +112,16 @@ def _final(problem, found):
 def _in_shared(problem, batch, scale):
     """Return the gradients by way of those of the variables."""
     way = _at_once if len(batch.portions) == 1 else _by_portions
-    rows, balanced, passes = way(problem, batch, scale)
-    of_tasks, rest = rows[: len(problem.tasks)], rows[len(problem.tasks) :]
+    (columns, others), balanced, passes = way(problem, batch, scale)
     if _is_one_pass(problem, batch):
-        joined, of_tasks = _plain(problem, rows[0]), None
+        joined, columns = _plain(problem, others[0]), None
     elif problem.aggregator is None:
-        joined = _plain(problem, gradients.total(rows))
+        joined = _plain(problem, gradients.total([*zip(*columns, strict=True), *others]))
     else:
-        joined = _join(problem, batch, of_tasks, balanced.losses)
-        for extra in rest:
-            joined = joined._replace(gradients=gradients.add(joined.gradients, extra))
-    return joined, of_tasks, balanced, passes
+        joined = _join(problem, batch, columns, balanced.losses)
+        for other in others:
+            joined = joined._replace(gradients=gradients.add(joined.gradients, other))
+    return joined, columns, balanced, passes
 
 
 def _is_one_pass(problem, batch):
@@ -128,37 +130,39 @@ def _is_one_pass(problem, batch):
 
 
 def _at_once(problem, batch, scale):
-    """Return the gradients of the one portion, its balanced losses and its pass in a list."""
-    tape, found = forward.record(problem, batch, 0)
+    """Return what `_gradients` does of the one portion, its balanced losses and its pass in a list."""
+    tape, found, cut = forward.record(problem, batch, 0)
     balanced = forward.balance(problem, batch, found.sums)
-    rows = _rows(problem, batch, tape, found, balanced.seeds, scale)
-    return distribution.all_reduce(rows), balanced, [found]
+    local = _gradients(problem, batch, gradients.puller(tape, scale), found, cut, balanced.seeds)
+    return distribution.all_reduce(local), balanced, [found]
 
 
 def _by_portions(problem, batch, scale):
     """Return the gradients of all portions, one after the other, balanced at the end, likewise."""
-    rows, passes, number = [], [], len(problem.tasks)
+    columns, others, passes = [], [], []
     for index in range(len(batch.portions)):
-        with tf.control_dependencies([g for row in rows for g in row if g is not None]):
-            tape, found = forward.record(problem, batch, index)
-        latest = _rows(problem, batch, tape, found, tf.ones_like(batch.counts), scale)
-        rows = list(map(gradients.add, rows, latest)) if rows else latest
+        with tf.control_dependencies([g for g in tf.nest.flatten([columns, others]) if g is not None]):
+            tape, found, cut = forward.record(problem, batch, index)
+        pull, ones = gradients.puller(tape, scale), tf.ones_like(batch.counts)
+        latest, rest = _gradients(problem, batch, pull, found, cut, ones)
+        columns = rows.add(columns, latest, len(problem.tasks)) if passes else latest
+        others = list(map(gradients.add, others, rest)) if passes else rest
         passes.append(found)
-    rows = distribution.all_reduce(rows)
+    columns, others = distribution.all_reduce((columns, others))
     balanced = forward.balance(problem, batch, forward.total([found.sums for found in passes]))
-    if not _is_one_pass(problem, batch):
-        rows[:number] = map(gradients.scaled, rows, tf.unstack(balanced.seeds, number))
-    return rows, balanced, passes
+    return (rows.scaled(columns, balanced.seeds), others), balanced, passes
 
 
-def _rows(problem, batch, tape, found, seeds, scale):
-    """Return the gradients of every task, then those of the model's own losses, if any; or one of all."""
-    pull, derivatives = gradients.puller(tape, scale), batch.derivatives(seeds)
+def _gradients(problem, batch, pull, found, cut, seeds):
+    """Return the columns of the tasks' gradients, and a list of what is added to them: the gradients of the
+    model's own losses, if any; or no columns, and the gradients of all.
+    """
+    derivatives = batch.derivatives(seeds)
     if _is_one_pass(problem, batch):
         ones = map(tf.ones_like, found.targets)
-        return [pull([*found.sums[0], *found.targets], problem.variables, [*derivatives[0], *ones])]
-    rows = gradients.jacobian(pull, found.sums, problem.variables, derivatives)
-    return rows + ([pull(found.targets, problem.variables)] if found.targets else [])
+        return [], [pull([*found.sums[0], *found.targets], problem.variables, [*derivatives[0], *ones])]
+    columns = rows.jacobian(pull, found.sums, derivatives, problem.variables, cut)
+    return columns, [rows.of_all(pull, found.targets, problem.variables, cut)] if found.targets else []
 
 
 def _in_representation(problem, batch, scale):
@@ -175,9 +179,10 @@ def _in_representation(problem, batch, scale):
     befores, afters = ([x for cut in cuts for x in cut[side]] for side in (0, 1))
     pull, sources = gradients.puller(tape, scale), [*afters, *problem.variables]
     seeds = batch.derivatives(balanced.seeds)
-    rows = _reduced(gradients.jacobian(pull, sums, sources, seeds), len(afters))
-    joined = _join(problem, batch, rows, balanced.losses, len(afters))
-    return _pulled(problem, joined, pull, (befores, afters), passes), rows, balanced, passes
+    columns = of_rows(gradients.jacobian(pull, sums, sources, seeds))
+    columns[len(afters) :] = distribution.all_reduce(columns[len(afters) :])
+    joined = _join(problem, batch, columns, balanced.losses, len(afters))
+    return _pulled(problem, joined, pull, (befores, afters), passes), columns, balanced, passes
 
 
 def _pulled(problem, joined, pull, cut, passes):
@@ -191,14 +196,10 @@ def _pulled(problem, joined, pull, cut, passes):
     return joined._replace(gradients=found)
 
 
-def _reduced(rows, number):
-    """Add up the gradients of all replicas, but for those of the first sources."""
-    behind = distribution.all_reduce([row[number:] for row in rows])
-    return [row[:number] + whole for row, whole in zip(rows, behind, strict=True)]
-
-
-def _join(problem, batch, rows, losses, num_local=0):
-    return aggregation.join(rows, problem.aggregator, losses, batch.counts > 0, batch.shares(), num_local)
+def _join(problem, batch, columns, losses, num_local=0):
+    present, shares = batch.counts > 0, batch.shares()
+    number = len(problem.tasks)
+    return aggregation.join_columns(columns, number, problem.aggregator, losses, present, shares, num_local)
 
 
 def _plain(problem, found):

@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.training.aggregation import aggregate, join
+from mtl_zoo.training.aggregation import aggregate, join, join_columns
 from tests.training.test_gradients import PartsRecorder
 
 ROWS = [
@@ -23,6 +23,20 @@ def test_a_part_without_items_of_a_task_takes_the_gradient_of_all():
     np.testing.assert_allclose(block[:, 1], row)
     np.testing.assert_allclose(found[1], [2 / 3, 1 / 3], rtol=1e-6)
     np.testing.assert_allclose(found[2], [0.5, 0.75])
+
+
+def test_gradients_in_one_tensor_are_joined_as_others():
+    random = np.random.default_rng(0)
+    gradients = random.normal(size=(2, 3, 2, 2)).astype("float32")
+    shares = tf.constant([[0.25, 1 / 3], [0.0, 1 / 3], [0.75, 1 / 3]])
+    for aggregator, given, kind in (
+        (mz.aggregators.UPGrad(), gradients[:, 0], {}),
+        (PartsRecorder(), gradients, {"shares": shares}),
+    ):
+        columns = [tuple(tf.unstack(given)), tf.constant(given)]
+        found = join_columns(columns, 2, aggregator, [1.0, 1.0], **kind)
+        np.testing.assert_allclose(found.gradients[1], found.gradients[0], rtol=1e-6)
+        assert found.gradients[0].shape == (2, 2)
 
 
 def test_what_is_joined_is_told():

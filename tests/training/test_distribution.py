@@ -19,10 +19,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 LOSS_METHODS = ("none", "uncertainty", "dwa", "famo")
 SHARED = ("pcgrad", "mgda", "nashmtl", "gradnorm", "excessmtl", "moco", "graddrop", "modo", "sdmgrad")
 SCALES = ("static_100", "static_10000")
+MAPPED = ("mgda", "modo")
 REPRESENTATION = ("pcgrad", "mgda", "nashmtl", "gradnorm", "trimmedmean")
 RECIPES = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
     *(f"none,{aggregator},shared" for aggregator in SHARED),
+    *(f"none,{aggregator},mapped" for aggregator in MAPPED),
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
     *(f"{balancer},nashmtl,shared" for balancer in SCALES),
 ]
@@ -69,6 +71,7 @@ def test_two_replicas_equal_one_device(expected, tmp_path):
     with np.load(tmp_path / "two.npz") as found:
         check_agreement(found, expected)
         check_the_scale_of_a_loss_changes_nothing(found)
+        check_a_mapped_pass_changes_nothing(found)
 
 
 def check_the_scale_of_a_loss_changes_nothing(found, method="nashmtl,shared"):
@@ -77,6 +80,13 @@ def check_the_scale_of_a_loss_changes_nothing(found, method="nashmtl,shared"):
         for balancer in SCALES:
             scaled, scale = found[f"{balancer},{method}|{name}"], np.max(np.abs(plain))
             np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-3 * scale, err_msg=name)
+
+
+def check_a_mapped_pass_changes_nothing(found):
+    for method in MAPPED:
+        for name in ["loss", *map(str, range(14))]:
+            mapped, plain = (found[f"none,{method},{space}|{name}"] for space in ("mapped", "shared"))
+            np.testing.assert_allclose(mapped, plain, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def of_recipes(expected, recipes):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtl_zoo.training.finite import all_finite, bad_rows, bad_squares, not_finite
+from mtl_zoo.training.finite import all_finite, bad_squares, bad_tasks, not_finite
 
 IN_GRAPHS = pytest.mark.parametrize("way", [lambda f: f, tf.function], ids=["eager", "graph"])
 
@@ -19,9 +19,17 @@ def test_not_finite_finds_one_number_among_all(value, way):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2e18])
-def test_bad_rows_are_those_with_one_bad_number(value):
-    rows = [[None, tf.ones(2)], [tf.constant([0.0, value]), None], [None, None]]
-    np.testing.assert_array_equal(bad_rows(rows), [False, True, False])
+def test_bad_tasks_are_those_with_one_bad_number(value):
+    columns = [(None, tf.constant([0.0, value]), None), (tf.ones(2), None, None)]
+    np.testing.assert_array_equal(bad_tasks(columns, 3), [False, True, False])
+    stacked = tf.constant([[1.0, 2.0], [3.0, 4.0], [value, 0.0]])
+    np.testing.assert_array_equal(bad_tasks([*columns, stacked], 3), [False, True, True])
+
+
+def test_a_sparse_gradient_is_looked_at_too():
+    columns = [(tf.IndexedSlices(tf.constant([[np.nan]]), [0], [4, 1]), None)]
+    np.testing.assert_array_equal(bad_tasks(columns, 2), [True, False])
+    np.testing.assert_array_equal(bad_tasks([], 2), [False, False])
 
 
 @IN_GRAPHS
