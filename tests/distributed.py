@@ -4,8 +4,9 @@
 
 REPLICAS is the number of logical devices of this process; 0 stands for training without a strategy. With
 `TF_CONFIG` in the environment the process is one of several workers. A recipe is
-`balancer,aggregator,space`, with `none` for nothing. With a directory in the environment variable `BACKUP`
-training is slow, saves every step there, and goes on from there.
+`balancer,aggregator,space`, with `none` for nothing, and `,n` at its end for weights that are renewed every
+n steps. With a directory in the environment variable `BACKUP` training is slow, saves every step there, and
+goes on from there.
 """
 
 import os
@@ -66,7 +67,7 @@ def make_strategy(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
 
 
-def make_trainer(balancer="none", aggregator="none", space="shared", **options):
+def make_trainer(balancer="none", aggregator="none", space="shared", refresh_every=1, **options):
     """Return a trainer, with an optimizer that clips.
 
     The model regularizes kernels and activities, and has a layer that both tasks use after they part.
@@ -81,7 +82,11 @@ def make_trainer(balancer="none", aggregator="none", space="shared", **options):
     shared = stage(stage(inputs, "first"), "second")
     own = {task.name: keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(shared) for task in TASKS}
     model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
-    trainer = mz.Trainer(model, TASKS, METHODS[balancer](), METHODS[aggregator](), space, **options)
+    methods, options = (
+        (METHODS[balancer](), METHODS[aggregator]()),
+        {**options, "refresh_every": int(refresh_every)},
+    )
+    trainer = mz.Trainer(model, TASKS, *methods, space, **options)
     trainer.compile(keras.optimizers.SGD(0.1, global_clipnorm=5.0))
     return trainer
 

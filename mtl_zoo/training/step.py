@@ -32,6 +32,7 @@ class Step:
             as they are.
         rows: List of one list of gradients per task; `None` after one backward pass for all.
         squares: Sums of squares of the gradients that were joined, `[T]`, where they are known; else `None`.
+        sources: Which sources got the aggregator's direction, as in `Joined`.
     """
 
     gradients: list
@@ -45,6 +46,7 @@ class Step:
     joined: list
     rows: list | None
     squares: tf.Tensor | None
+    sources: list
 
     def bad_rows(self):
         """Return which tasks have a gradient that is not finite or too large, `[T]`.
@@ -96,6 +98,7 @@ def compute(problem, batch, scale=1.0):
         joined=joined.tasks,
         rows=rows,
         squares=joined.squares,
+        sources=joined.sources,
     )
 
 
@@ -112,7 +115,7 @@ def _in_shared(problem, batch, scale):
     rows, balanced, passes = way(problem, batch, scale)
     of_tasks, rest = rows[: len(problem.tasks)], rows[len(problem.tasks) :]
     if _is_one_pass(problem, batch):
-        joined, of_tasks = _plain(problem, rows[0]), None
+        joined, of_tasks, rest = _known(problem, rows[0]), None, rows[1:]
     elif problem.aggregator is None:
         joined = _plain(problem, gradients.total(rows))
     else:
@@ -124,7 +127,13 @@ def _in_shared(problem, batch, scale):
 
 def _is_one_pass(problem, batch):
     """Return whether the gradients of all tasks come out of one backward pass."""
-    return problem.aggregator is None and (len(batch.portions) == 1 or problem.balancer is None)
+    known = problem.aggregator is None or _has_weights(problem)
+    return known and (len(batch.portions) == 1 or problem.balancer is None)
+
+
+def _has_weights(problem):
+    """Return whether the aggregator's weights are known before the gradients, as `lasting.Weights`."""
+    return hasattr(problem.aggregator, "pull")
 
 
 def _at_once(problem, batch, scale):
@@ -154,10 +163,13 @@ def _by_portions(problem, batch, scale):
 def _rows(problem, batch, tape, found, seeds, scale):
     """Return the gradients of every task, then those of the model's own losses, if any; or one of all."""
     pull, derivatives = gradients.puller(tape, scale), batch.derivatives(seeds)
-    if _is_one_pass(problem, batch):
+    if _has_weights(problem):
+        rows = [problem.aggregator.pull(pull, found.sums[0], problem.variables, derivatives[0])]
+    elif _is_one_pass(problem, batch):
         ones = map(tf.ones_like, found.targets)
         return [pull([*found.sums[0], *found.targets], problem.variables, [*derivatives[0], *ones])]
-    rows = gradients.jacobian(pull, found.sums, problem.variables, derivatives)
+    else:
+        rows = gradients.jacobian(pull, found.sums, problem.variables, derivatives)
     return rows + ([pull(found.targets, problem.variables)] if found.targets else [])
 
 
@@ -175,8 +187,12 @@ def _in_representation(problem, batch, scale):
     befores, afters = ([x for cut in cuts for x in cut[side]] for side in (0, 1))
     pull, sources = gradients.puller(tape, scale), [*afters, *problem.variables]
     seeds = batch.derivatives(balanced.seeds)
-    rows = _reduced(gradients.jacobian(pull, sums, sources, seeds), len(afters))
-    joined = _join(problem, batch, rows, balanced.losses, len(afters))
+    if _has_weights(problem):
+        rows = _reduced([problem.aggregator.pull(pull, sums[0], sources, seeds[0])], len(afters))
+        joined, rows = problem.aggregator.joined(rows[0], len(afters)), None
+    else:
+        rows = _reduced(gradients.jacobian(pull, sums, sources, seeds), len(afters))
+        joined = _join(problem, batch, rows, balanced.losses, len(afters))
     return _pulled(problem, joined, pull, (befores, afters), passes), rows, balanced, passes
 
 
@@ -199,6 +215,11 @@ def _reduced(rows, number):
 
 def _join(problem, batch, rows, losses, num_local=0):
     return aggregation.join(rows, problem.aggregator, losses, batch.counts > 0, batch.shares(), num_local)
+
+
+def _known(problem, found):
+    """Return the gradients of one pass for all tasks as `Joined`."""
+    return problem.aggregator.joined(found) if _has_weights(problem) else _plain(problem, found)
 
 
 def _plain(problem, found):

@@ -67,6 +67,9 @@ class Trainer(Guarded):
             nothing; the logs count such steps, and a warning at the end of an epoch names the tasks. With
             `"stop"` training ends with an error as well. Overflows under a `LossScaleOptimizer` are skipped
             either way. Defaults to `"skip"`.
+        refresh_every: In every n-th step an aggregator that finds weights of the gradients, a
+            `GramianAggregator`, finds new ones, in T backward passes; between, it uses the last ones, in one
+            pass. They are also renewed where a task has labels that had none then. Defaults to 1.
 
     Under a `tf.distribute` strategy, build model and trainer in its scope: N replicas make the update of the
     joined batch, but for layers that normalize by batch statistics.
@@ -98,6 +101,7 @@ class Trainer(Guarded):
         space="shared",
         accumulate=1,
         non_finite="skip",
+        refresh_every=1,
         **kwargs,
     ):
         super().__init__(model, **kwargs)
@@ -106,8 +110,10 @@ class Trainer(Guarded):
         arguments.option("non_finite", non_finite, NON_FINITE)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
         self.class_weights = balanced.Balanced(tasks)
-        self.problem = pose(view, self.class_weights.resolved(tasks), balancer, aggregator, space)
+        tasks = self.class_weights.resolved(tasks)
+        self.problem = pose(view, tasks, balancer, aggregator, space, refresh_every)
         self.tasks = self.problem.tasks
+        self.refresh, self.refresh_every = self.problem.refresh, refresh_every
         self.balancer, self.aggregator, self.space = balancer, aggregator, space
         self.accumulate = accumulate
         self.non_finite = non_finite
@@ -121,7 +127,14 @@ class Trainer(Guarded):
 
     @classmethod
     def from_compiled(
-        cls, model, balancer=None, aggregator=None, space="shared", accumulate=1, non_finite="skip"
+        cls,
+        model,
+        balancer=None,
+        aggregator=None,
+        space="shared",
+        accumulate=1,
+        non_finite="skip",
+        refresh_every=1,
     ):
         """Return a compiled trainer of a compiled Keras model: its losses, metrics and optimizer.
 
@@ -137,6 +150,7 @@ class Trainer(Guarded):
             space: As in `Trainer`.
             accumulate: As in `Trainer`.
             non_finite: As in `Trainer`.
+            refresh_every: As in `Trainer`.
 
         Raises:
             ValueError: If the model is not compiled or has no graph, a loss does not suit its output, or
@@ -154,7 +168,7 @@ class Trainer(Guarded):
         given = compiled.arguments_of(model)
         tasks = compiled.tasks_of(model, **{name: given[name] for name in compiled.OF_TASKS})
         balancer = compiled.balancer_of(model, tasks, given["loss_weights"], balancer)
-        trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite)
+        trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite, refresh_every)
         trainer.problem = dataclasses.replace(trainer.problem, as_keras=True)
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         trainer.compile(
