@@ -71,11 +71,12 @@ def compute(problem, batch, scale=1.0):
     """Return the `Step` of one batch, as `step.compute`; in one backward pass where weights last.
 
     With both a balancer and several portions, what the balancer makes of the losses is known last, so T
-    passes are made all the same; likewise without a graph, where no pass can be left out of what was traced,
-    and on several replicas.
+    passes are made all the same; likewise without a graph, where it is not known what is shared before T
+    passes were made.
     """
-    is_known_last = len(batch.portions) > 1 and problem.balancer is not None
-    if problem.refresh is None or is_known_last or tf.executing_eagerly():
+    if problem.refresh is None or tf.executing_eagerly():
+        return step.compute(problem, batch, scale)
+    if problem.balancer is not None and len(batch.portions) > 1:
         return step.compute(problem, batch, scale)
     return _one_or_many(problem, batch, scale)
 

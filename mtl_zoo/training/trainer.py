@@ -282,20 +282,6 @@ class Trainer(Guarded):
         update.make(self.problem, self.optimizer, self.balancer_optimizer, parts, self.logs)
         return {**self.logs.measured(), **self.logs.of_training()}
 
-    def test_step(self, data):
-        """Measure one batch and return the logs; called by `evaluate`. Leaves the state of methods alone."""
-        x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.logs.add_batch(self.problem, labels, self.problem.model(x, training=False), sample_weight)
-        return self.logs.measured()
-
-    def items(self, labels, logits, sample_weight=None):
-        """Return what `Task.items` returns, for every task; as `Problem.items`."""
-        return self.problem.items(labels, logits, sample_weight)
-
-    def weight_of(self, task, sample_weight):
-        """Return the sample weight of one task; as `Problem.weight_of`."""
-        return self.problem.weight_of(task, sample_weight)
-
     def get_config(self):
         """Return what the trainer is made of, for Keras to save; weights are not part of it."""
         return trainer_config.of(self)
