@@ -4,9 +4,10 @@
 
 REPLICAS is the number of logical devices of this process; 0 stands for training without a strategy. With
 `TF_CONFIG` in the environment the process is one of several workers. A recipe is
-`balancer,aggregator,space`, with `none` for nothing; the space "mapped" is the shared one with a backward
-pass that is mapped over the tasks. With a directory in the environment variable `BACKUP`
-training is slow, saves every step there, and goes on from there.
+`balancer,aggregator,space`, with `none` for nothing, and `,n` at its end for weights that are renewed every
+n steps; the space "mapped" is the shared one with a backward pass that is mapped over the tasks. With a
+directory in the environment variable `BACKUP` training is slow, saves every step there, and goes on from
+there.
 """
 
 import os
@@ -69,7 +70,7 @@ def make_strategy(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
 
 
-def make_trainer(balancer="none", aggregator="none", space="shared", **options):
+def make_trainer(balancer="none", aggregator="none", space="shared", refresh_every=1, **options):
     """Return a trainer, with an optimizer that clips.
 
     The model regularizes kernels and activities, and has a layer that both tasks use after they part. It
@@ -92,7 +93,8 @@ def make_trainer(balancer="none", aggregator="none", space="shared", **options):
     model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
     rows.MOST_UNROLLED = 1 if space == "mapped" else MOST_UNROLLED
     space = "shared" if space == "mapped" else space
-    trainer = mz.Trainer(model, TASKS, METHODS[balancer](), METHODS[aggregator](), space, **options)
+    methods, every = (METHODS[balancer](), METHODS[aggregator]()), int(refresh_every)
+    trainer = mz.Trainer(model, TASKS, *methods, space, refresh_every=every, **options)
     trainer.compile(keras.optimizers.SGD(0.1, global_clipnorm=5.0))
     return trainer
 

@@ -271,6 +271,7 @@ TABLE = [
             "space": OPTION,
             "accumulate": COUNT,
             "non_finite": OPTION,
+            "refresh_every": COUNT,
         },
     ),
     (

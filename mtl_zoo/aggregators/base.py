@@ -132,7 +132,8 @@ class GramianAggregator(Aggregator):
         if self.weighs_losses:
             self.loss_weights.assign(ops.where(weights > 0, weights, 1.0))
         if self.max_norm is not None:
-            weights = weights * shortening(products, weights, self.max_norm)
+            squared_norm = ops.sum(weights * ops.matmul(products, weights))
+            weights = weights * shortening(squared_norm, self.max_norm)
         self.task_weights.assign(weights)
         return keras.tree.map_structure(lambda block: ops.matmul(weights, block), jacobian)
 
@@ -166,10 +167,9 @@ class PreferenceAggregator(GramianAggregator):
         check_one_per_task(self.preferences, num_tasks(jacobian_shape))
 
 
-def shortening(gramian, weights, max_norm):
-    """Return the factor, at most 1, that shortens the direction of these weights to a norm."""
-    squared = ops.sum(weights * ops.matmul(gramian, weights))
-    return max_norm / ops.sqrt(ops.maximum(squared, max_norm**2))
+def shortening(squared_norm, max_norm):
+    """Return the factor, at most 1, that shortens a direction to a norm."""
+    return max_norm / ops.sqrt(ops.maximum(squared_norm, max_norm**2))
 
 
 def inner_products(jacobian):

@@ -14,6 +14,7 @@ from mtl_zoo.versions import versions
 
 LOCATIONS = ("data_dir", "manual_dir")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+OF_TRAINER = ("space", "accumulate", "non_finite", "refresh_every")
 ADAPTED_ON = 4096  # examples in a batch
 
 
@@ -47,6 +48,7 @@ class Recipe:
         optimizer: Choice among `keras.optimizers`. Defaults to `"adam"`.
         schedule: `"constant"`, the default, `"cosine"` (to 0 at the end) or `"exponential"` (to a hundredth).
         warmup_steps: Number of updates in which the learning rate rises from 0. Defaults to 0.
+        refresh_every: As for `mz.Trainer`. Defaults to 1.
 
     Raises:
         ValueError: If a value is not right.
@@ -100,6 +102,9 @@ class Recipe:
     )
     warmup_steps: int = _fields.count(
         0, "Updates in which the learning rate rises from 0.", arguments.BATCHES, least=0, added=True
+    )
+    refresh_every: int = _fields.count(
+        1, "Updates after which the aggregator finds new weights.", arguments.BATCHES, added=True
     )
 
     def __post_init__(self):
@@ -218,7 +223,7 @@ class Recipe:
                 self.tasks(),
                 self._chosen("balancer").make(),
                 self._chosen("aggregator").make(),
-                **{name: getattr(self, name) for name in ("space", "accumulate", "non_finite")},
+                **{name: getattr(self, name) for name in OF_TRAINER},
             )
             optimizer = make_optimizer(self._chosen("optimizer"), self._rate(train))
             trainer.compile(optimizer, jit_compile=True if self.jit_compile else "auto")

@@ -18,11 +18,13 @@ class Joined(NamedTuple):
         tasks: Which tasks' gradients the aggregator joined with others, a list of T booleans.
         squares: Tensor `[T]`: sums of squares of the gradients that it joined, on all replicas, where its
             inner products tell them; else `None`.
+        sources: Which sources got its direction, a list of booleans. Defaults to none.
     """
 
     gradients: list
     tasks: list
     squares: tf.Tensor | None
+    sources: list = ()
 
 
 def aggregate(rows, aggregator, losses, present=None, shares=None, num_local=0):
@@ -70,7 +72,8 @@ def join_columns(columns, num_tasks, aggregator, losses, present=None, shares=No
         squares += map(tf.linalg.diag_part, known.values())
     tasks = _reached(reached, num_tasks, found)
     gradients = _all_gradients(columns, found, shares, _loss_weights(aggregator, tasks))
-    return Joined(gradients, tasks, tf.add_n(squares) if squares else None)
+    sources = [index in found for index in range(len(columns))]
+    return Joined(gradients, tasks, tf.add_n(squares) if squares else None, sources)
 
 
 def _groups(reached, per_reach, num_local):

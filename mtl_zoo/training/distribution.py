@@ -1,5 +1,6 @@
 """What the replicas of a `tf.distribute` strategy do together."""
 
+import functools
 import json
 import os
 
@@ -208,6 +209,49 @@ def run_if(condition, function, given):
         tf.cond(condition, lambda: _done(on_each()), lambda: 0)
 
     tf.distribute.get_replica_context().merge_call(across, args=(condition, given))
+
+
+def branch(condition, first, second):
+    """Return what one of two functions returns, in which replicas may meet; the first one is traced first.
+
+    Args:
+        condition: Boolean scalar tensor, the same on all replicas.
+        first: Function without arguments for where it is true; returns a structure of tensors.
+        second: Function for where it is false, likewise.
+    """
+    if tf.__internal__.distribute.strategy_supports_no_merge_call():
+        return tf.cond(condition, first, second)
+
+    structures = []
+
+    def flat(function):
+        structures.append(function())
+        return tf.nest.flatten(structures[-1], expand_composites=True)
+
+    def across(strategy, condition, *functions):
+        """Branch outside of the replicas, since within a branch they cannot meet."""
+        local = strategy.experimental_local_results
+
+        def on_each(function):
+            return list(map(local, strategy.extended.call_for_each_replica(_call, args=(function,))))
+
+        found = tf.cond(local(condition)[0], *(functools.partial(on_each, each) for each in functions))
+        return [_per_replica(strategy, values) for values in found]
+
+    calls = functools.partial(flat, first), functools.partial(flat, second)
+    own = tf.distribute.get_replica_context().merge_call(across, args=(condition, *calls))
+    return tf.nest.pack_sequence_as(structures[0], own, expand_composites=True)
+
+
+def _call(function):
+    return function()
+
+
+def _per_replica(strategy, values):
+    """Return the values of the replicas of this process as one distributed value."""
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: values[context.replica_id_in_sync_group % len(values)]
+    )
 
 
 def _done(_):

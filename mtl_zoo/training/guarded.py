@@ -12,7 +12,7 @@ class Guarded(Wrapper):
     """A wrapper whose `evaluate`, `predict` and single batches take what its border admits.
 
     It needs the attributes `border`, a `Border`, `problem`, a `Problem`, and `class_weights`, `Balanced`,
-    besides those of a wrapper.
+    besides those of a wrapper, `logs` among them.
 
     Args:
         model: Built `keras.Model`.
@@ -30,6 +30,20 @@ class Guarded(Wrapper):
         # Keras before 3.12 leaves tensors.
         found = {name: x if keras.ops.ndim(x) else float(x) for name, x in found.items()}
         return found if return_dict else self._flatten_metrics_in_order(found)
+
+    def test_step(self, data):
+        """Measure one batch and return the logs; called by `evaluate`. Leaves the state of methods alone."""
+        x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        self.logs.add_batch(self.problem, labels, self.problem.model(x, training=False), sample_weight)
+        return self.logs.measured()
+
+    def items(self, labels, logits, sample_weight=None):
+        """Return what `Task.items` returns, for every task; as `Problem.items`."""
+        return self.problem.items(labels, logits, sample_weight)
+
+    def weight_of(self, task, sample_weight):
+        """Return the sample weight of one task; as `Problem.weight_of`."""
+        return self.problem.weight_of(task, sample_weight)
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Return predictions, arrays in the structure of the model's outputs; as `keras.Model.predict`."""

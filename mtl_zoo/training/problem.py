@@ -11,6 +11,7 @@ from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.options import SPACES as SPACES
 from mtl_zoo.outputs import check_graph
 from mtl_zoo.training import gradients, masks, representation, rows
+from mtl_zoo.training.refresh import Refresh, refreshing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Problem:
     def num_parts(self):
         """Into how many independent parts the aggregator needs the batch split."""
         return 1 if self.aggregator is None else self.aggregator.sub_batches
+
+    @property
+    def refresh(self):
+        """The aggregator, if it does not find new weights in every step; else `None`."""
+        return self.aggregator if isinstance(self.aggregator, Refresh) else None
 
     @property
     def methods(self):
@@ -96,7 +102,7 @@ class Problem:
         return tf.stack([task.extent(labels[task.label_name], count) for task, count in columns])
 
 
-def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
+def pose(model, tasks, balancer=None, aggregator=None, space="shared", refresh_every=1):
     """Return the `Problem` of training what is trainable now, with all state of the methods.
 
     State is created now, so that it can be loaded before the first step.
@@ -107,10 +113,11 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
         balancer: Likewise.
         aggregator: Likewise.
         space: Likewise.
+        refresh_every: As in `Trainer`.
 
     Raises:
         ValueError: If `space` is unknown, or `"representation"` and the aggregator needs more or nothing
-            trainable lies before what tasks share.
+            trainable lies before what tasks share; or the aggregator does not suit `refresh_every`.
         TypeError: If `balancer` or `aggregator` is not an instance of its base class.
     """
     arguments.option("space", space, SPACES)
@@ -123,7 +130,7 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared"):
         balancer.build((len(problem.tasks),))
     if aggregator is not None and not aggregator.built:
         aggregator.build(_jacobian_shape(problem))
-    return problem
+    return dataclasses.replace(problem, aggregator=refreshing(aggregator, refresh_every))
 
 
 def renewed(problem):

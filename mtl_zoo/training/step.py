@@ -34,6 +34,7 @@ class Step:
         columns: List of the tasks' gradients by each source, as in `columns`; `None` after one backward pass
             for all.
         squares: Sums of squares of the gradients that were joined, `[T]`, where they are known; else `None`.
+        sources: Which sources got the aggregator's direction, as in `Joined`.
     """
 
     gradients: list
@@ -47,6 +48,7 @@ class Step:
     joined: list
     columns: list | None
     squares: tf.Tensor | None
+    sources: list
 
     def bad_rows(self):
         """Return which tasks have a gradient that is not finite or too large, `[T]`.
@@ -99,6 +101,7 @@ def compute(problem, batch, scale=1.0):
         joined=joined.tasks,
         columns=columns,
         squares=joined.squares,
+        sources=joined.sources,
     )
 
 
@@ -114,19 +117,25 @@ def _in_shared(problem, batch, scale):
     way = _at_once if len(batch.portions) == 1 else _by_portions
     (columns, others), balanced, passes = way(problem, batch, scale)
     if _is_one_pass(problem, batch):
-        joined, columns = _plain(problem, others[0]), None
+        joined, columns, others = _known(problem, others[0]), None, others[1:]
     elif problem.aggregator is None:
-        joined = _plain(problem, gradients.total([*zip(*columns, strict=True), *others]))
+        joined, others = _plain(problem, gradients.total([*zip(*columns, strict=True), *others])), []
     else:
         joined = _join(problem, batch, columns, balanced.losses)
-        for other in others:
-            joined = joined._replace(gradients=gradients.add(joined.gradients, other))
+    for other in others:
+        joined = joined._replace(gradients=gradients.add(joined.gradients, other))
     return joined, columns, balanced, passes
 
 
 def _is_one_pass(problem, batch):
     """Return whether the gradients of all tasks come out of one backward pass."""
-    return problem.aggregator is None and (len(batch.portions) == 1 or problem.balancer is None)
+    known = problem.aggregator is None or _has_weights(problem)
+    return known and (len(batch.portions) == 1 or problem.balancer is None)
+
+
+def _has_weights(problem):
+    """Return whether the aggregator's weights are known before the gradients, as `lasting.Weights`."""
+    return hasattr(problem.aggregator, "pull")
 
 
 def _at_once(problem, batch, scale):
@@ -155,14 +164,16 @@ def _by_portions(problem, batch, scale):
 
 def _gradients(problem, batch, pull, found, cut, seeds):
     """Return the columns of the tasks' gradients, and a list of what is added to them: the gradients of the
-    model's own losses, if any; or no columns, and the gradients of all.
+    model's own losses, if any; or no columns, and the gradients of all first.
     """
-    derivatives = batch.derivatives(seeds)
-    if _is_one_pass(problem, batch):
-        ones = map(tf.ones_like, found.targets)
-        return [], [pull([*found.sums[0], *found.targets], problem.variables, [*derivatives[0], *ones])]
-    columns = rows.jacobian(pull, found.sums, derivatives, problem.variables, cut)
-    return columns, [rows.of_all(pull, found.targets, problem.variables, cut)] if found.targets else []
+    derivatives, targets = batch.derivatives(seeds), found.targets
+    if problem.aggregator is None and _is_one_pass(problem, batch):
+        ones = map(tf.ones_like, targets)
+        return [], [pull([*found.sums[0], *targets], problem.variables, [*derivatives[0], *ones])]
+    rest = [rows.of_all(pull, targets, problem.variables, cut)] if targets else []
+    if _has_weights(problem):
+        return [], [problem.aggregator.pull(pull, found.sums[0], problem.variables, derivatives[0]), *rest]
+    return rows.jacobian(pull, found.sums, derivatives, problem.variables, cut), rest
 
 
 def _in_representation(problem, batch, scale):
@@ -179,9 +190,14 @@ def _in_representation(problem, batch, scale):
     befores, afters = ([x for cut in cuts for x in cut[side]] for side in (0, 1))
     pull, sources = gradients.puller(tape, scale), [*afters, *problem.variables]
     seeds = batch.derivatives(balanced.seeds)
-    columns = of_rows(gradients.jacobian(pull, sums, sources, seeds))
-    columns[len(afters) :] = distribution.all_reduce(columns[len(afters) :])
-    joined = _join(problem, batch, columns, balanced.losses, len(afters))
+    if _has_weights(problem):
+        row, columns = problem.aggregator.pull(pull, sums[0], sources, seeds[0]), None
+        row[len(afters) :] = distribution.all_reduce(row[len(afters) :])
+        joined = problem.aggregator.joined(row, len(afters))
+    else:
+        columns = of_rows(gradients.jacobian(pull, sums, sources, seeds))
+        columns[len(afters) :] = distribution.all_reduce(columns[len(afters) :])
+        joined = _join(problem, batch, columns, balanced.losses, len(afters))
     return _pulled(problem, joined, pull, (befores, afters), passes), columns, balanced, passes
 
 
@@ -200,6 +216,11 @@ def _join(problem, batch, columns, losses, num_local=0):
     present, shares = batch.counts > 0, batch.shares()
     number = len(problem.tasks)
     return aggregation.join_columns(columns, number, problem.aggregator, losses, present, shares, num_local)
+
+
+def _known(problem, found):
+    """Return the gradients of one pass for all tasks as `Joined`."""
+    return problem.aggregator.joined(found) if _has_weights(problem) else _plain(problem, found)
 
 
 def _plain(problem, found):

@@ -67,6 +67,9 @@ class Trainer(Guarded):
             nothing; the logs count such steps, and a warning at the end of an epoch names the tasks. With
             `"stop"` training ends with an error as well. Overflows under a `LossScaleOptimizer` are skipped
             either way. Defaults to `"skip"`.
+        refresh_every: In every n-th step an aggregator that finds weights of the gradients, a
+            `GramianAggregator`, finds new ones, in T backward passes; between, it uses the last ones, in one
+            pass. They are also renewed where a task has labels that had none then. Defaults to 1.
 
     Under a `tf.distribute` strategy, build model and trainer in its scope: N replicas make the update of the
     joined batch, but for layers that normalize by batch statistics.
@@ -98,6 +101,7 @@ class Trainer(Guarded):
         space="shared",
         accumulate=1,
         non_finite="skip",
+        refresh_every=1,
         **kwargs,
     ):
         super().__init__(model, **kwargs)
@@ -106,8 +110,10 @@ class Trainer(Guarded):
         arguments.option("non_finite", non_finite, NON_FINITE)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
         self.class_weights = balanced.Balanced(tasks)
-        self.problem = pose(view, self.class_weights.resolved(tasks), balancer, aggregator, space)
+        tasks = self.class_weights.resolved(tasks)
+        self.problem = pose(view, tasks, balancer, aggregator, space, refresh_every)
         self.tasks = self.problem.tasks
+        self.refresh, self.refresh_every = self.problem.refresh, refresh_every
         self.balancer, self.aggregator, self.space = balancer, aggregator, space
         self.accumulate = accumulate
         self.non_finite = non_finite
@@ -121,7 +127,14 @@ class Trainer(Guarded):
 
     @classmethod
     def from_compiled(
-        cls, model, balancer=None, aggregator=None, space="shared", accumulate=1, non_finite="skip"
+        cls,
+        model,
+        balancer=None,
+        aggregator=None,
+        space="shared",
+        accumulate=1,
+        non_finite="skip",
+        refresh_every=1,
     ):
         """Return a compiled trainer of a compiled Keras model: its losses, metrics and optimizer.
 
@@ -137,6 +150,7 @@ class Trainer(Guarded):
             space: As in `Trainer`.
             accumulate: As in `Trainer`.
             non_finite: As in `Trainer`.
+            refresh_every: As in `Trainer`.
 
         Raises:
             ValueError: If the model is not compiled or has no graph, a loss does not suit its output, or
@@ -154,7 +168,7 @@ class Trainer(Guarded):
         given = compiled.arguments_of(model)
         tasks = compiled.tasks_of(model, **{name: given[name] for name in compiled.OF_TASKS})
         balancer = compiled.balancer_of(model, tasks, given["loss_weights"], balancer)
-        trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite)
+        trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite, refresh_every)
         trainer.problem = dataclasses.replace(trainer.problem, as_keras=True)
         optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         trainer.compile(
@@ -267,20 +281,6 @@ class Trainer(Guarded):
         parts = portions(data, self.accumulate)
         update.make(self.problem, self.optimizer, self.balancer_optimizer, parts, self.logs)
         return {**self.logs.measured(), **self.logs.of_training()}
-
-    def test_step(self, data):
-        """Measure one batch and return the logs; called by `evaluate`. Leaves the state of methods alone."""
-        x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.logs.add_batch(self.problem, labels, self.problem.model(x, training=False), sample_weight)
-        return self.logs.measured()
-
-    def items(self, labels, logits, sample_weight=None):
-        """Return what `Task.items` returns, for every task; as `Problem.items`."""
-        return self.problem.items(labels, logits, sample_weight)
-
-    def weight_of(self, task, sample_weight):
-        """Return the sample weight of one task; as `Problem.weight_of`."""
-        return self.problem.weight_of(task, sample_weight)
 
     def get_config(self):
         """Return what the trainer is made of, for Keras to save; weights are not part of it."""

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 PARTS = ("model", "balancer", "aggregator")
-OPTIONS = ("space", "accumulate", "non_finite")
+OPTIONS = ("space", "accumulate", "non_finite", "refresh_every")
 COMPILE = ("optimizer", "run_eagerly", "steps_per_execution", "jit_compile")
 
 

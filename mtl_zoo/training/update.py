@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from mtl_zoo.training import balancer_optimizer, distribution, finite, forward, gradients
 from mtl_zoo.training.batch import count
-from mtl_zoo.training.step import compute
+from mtl_zoo.training.lasting import compute
 
 
 def make(problem, optimizer, own, portions, logs):

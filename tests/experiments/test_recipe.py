@@ -20,6 +20,7 @@ OTHERS = {
     **{"learning_rate": 0.1, "seed": 1, "strategy": "mirrored", "precision": "mixed_bfloat16"},
     **{"jit_compile": True, "non_finite": "stop", "data_dir": "a", "manual_dir": "b"},
     **{"encoder": "mlp:units=4", "optimizer": "sgd", "schedule": "cosine", "warmup_steps": 1},
+    "refresh_every": 8,
 }
 WRONG = {
     "dataset": (None, 3, ["multi_digits"], "mnist", "multi_digits:a=1"),
@@ -34,6 +35,7 @@ WRONG = {
     "jit_compile": (0, None),
     "schedule": ("linear", None),
     "warmup_steps": (-1, 1.5, None),
+    "refresh_every": (0, 1.5, None),
     "data_dir": (3, [], {}),
     "manual_dir": (3, "somewhere"),
 }
@@ -118,7 +120,7 @@ def test_the_hash_is_the_same_in_another_process():
 
 
 def test_fields_that_came_later_have_defaults_that_do_what_was_done_before():
-    assert set(ADDED) == {"encoder", "optimizer", "schedule", "warmup_steps"}
+    assert set(ADDED) == {"encoder", "optimizer", "schedule", "warmup_steps", "refresh_every"}
     trainer = SMALL.trainer()
     assert type(trainer.optimizer) is keras.optimizers.Adam
     assert isinstance(trainer.optimizer._learning_rate, keras.Variable)
@@ -139,13 +141,18 @@ def test_the_trainer_is_as_chosen():
         SMALL,
         **{"task_names": None, "balancer": "static:weights=[1, 2]", "aggregator": "cagrad:c=0.25"},
         **{"space": "representation", "accumulate": 2, "non_finite": "stop", "jit_compile": True},
-        **{"encoder": "mlp:units=[6, 5]", "optimizer": "sgd:momentum=0.5", "precision": "mixed_float16"},
+        **{
+            "refresh_every": 4,
+            "encoder": "mlp:units=[6, 5]",
+            "optimizer": "sgd:momentum=0.5",
+            "precision": "mixed_float16",
+        },
     )
     trainer = recipe.trainer()
     np.testing.assert_array_equal(trainer.balancer.task_weights, [1, 2])
     assert trainer.aggregator.c == 0.25
     assert (trainer.space, trainer.accumulate, trainer.non_finite) == ("representation", 2, "stop")
-    assert trainer.jit_compile is True
+    assert (trainer.jit_compile, trainer.refresh.every) == (True, 4)
     assert [x.units for x in trainer.model.layers if isinstance(x, keras.layers.Dense)][:2] == [6, 5]
     assert trainer.model.layers[1].compute_dtype == "float16"
     assert isinstance(trainer.optimizer, keras.optimizers.LossScaleOptimizer)

@@ -17,23 +17,27 @@ from mtl_zoo.training import distribution
 
 ROOT = pathlib.Path(__file__).parents[2]
 LOSS_METHODS = ("none", "uncertainty", "dwa", "famo")
-SHARED = ("pcgrad", "mgda", "nashmtl", "gradnorm", "excessmtl", "moco", "graddrop", "modo", "sdmgrad")
+SHARED = ("pcgrad", "nashmtl", "gradnorm", "excessmtl", "moco", "graddrop", "modo", "sdmgrad")
+LASTING = ("none,mgda,shared,3", "none,nashmtl,representation,3")
 SCALES = ("static_100", "static_10000")
 MAPPED = ("mgda", "modo")
-REPRESENTATION = ("pcgrad", "mgda", "nashmtl", "gradnorm", "trimmedmean")
+REPRESENTATION = ("pcgrad", "mgda", "nashmtl", "trimmedmean")
 RECIPES = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
     *(f"none,{aggregator},shared" for aggregator in SHARED),
     *(f"none,{aggregator},mapped" for aggregator in MAPPED),
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
     *(f"{balancer},nashmtl,shared" for balancer in SCALES),
+    *LASTING,
 ]
 # Of workers, which do what replicas do, one recipe of each kind: nothing, state that learns, state of an
-# epoch, a second look; random orders, state per parameter, sub-batches; gradients of a representation.
+# epoch, a second look; random orders, state per parameter, sub-batches; gradients of a representation;
+# weights that last.
 OF_WORKERS = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
     *(f"none,{aggregator},shared" for aggregator in ("pcgrad", "moco", "modo")),
     "none,nashmtl,representation",
+    LASTING[0],
 ]
 
 
