@@ -4,10 +4,10 @@
 
 REPLICAS is the number of logical devices of this process; 0 stands for training without a strategy. With
 `TF_CONFIG` in the environment the process is one of several workers. A recipe is
-`balancer,aggregator,space`, with `none` for nothing, and `,n` at its end for weights that are renewed every
-n steps; the space "mapped" is the shared one with a backward pass that is mapped over the tasks. With a
-directory in the environment variable `BACKUP` training is slow, saves every step there, and goes on from
-there.
+`balancer,aggregator,space`, with `none` for nothing, and words after it: `tables` for a model that looks up
+rows of tables, `lasting` for weights that are renewed in every third step; the space `mapped` is the shared
+one with a backward pass that is mapped over the tasks. With a directory in the environment variable `BACKUP`
+training is slow, saves every step there, and goes on from there.
 """
 
 import os
@@ -70,11 +70,11 @@ def make_strategy(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
 
 
-def make_trainer(balancer="none", aggregator="none", space="shared", refresh_every=1, **options):
+def make_trainer(balancer="none", aggregator="none", space="shared", *words, **options):
     """Return a trainer, with an optimizer that clips.
 
-    The model regularizes kernels and activities, and has a layer that both tasks use after they part. It
-    looks up rows of a table before that, and of another one after it.
+    The model regularizes kernels and activities, and has a layer that both tasks use after they part; with
+    the word `tables`, it looks up rows of one before that, and of another one after it.
     """
     keras.utils.set_random_seed(0)
 
@@ -83,20 +83,25 @@ def make_trainer(balancer="none", aggregator="none", space="shared", refresh_eve
         return keras.layers.Dense(8, "tanh", name=f"{name}_dense", **penalties)(x)
 
     inputs, reused = keras.Input((6,)), keras.layers.Dense(4, "tanh", name="reused")
-    bins, late = keras.layers.Discretization([-1.5, -0.7, 0.0, 0.7])(inputs), keras.layers.Embedding(9, 2)
-    early = keras.layers.Flatten()(keras.layers.Embedding(9, 2)(bins))
-    shared = stage(stage(keras.layers.Concatenate()([inputs, early]), "first"), "second")
+    bins = keras.layers.Discretization([-1.5, -0.7, 0.0, 0.7])(inputs)
+    early, late = keras.layers.Embedding(9, 2), keras.layers.Embedding(9, 2)
+    shared = stage(stage(looked_up(inputs, early, bins) if "tables" in words else inputs, "first"), "second")
     own = {}
     for column, task in enumerate(TASKS):
-        x = keras.layers.Concatenate()([shared, late(bins[:, column])])
+        x = looked_up(shared, late, bins[:, column]) if "tables" in words else shared
         own[task.name] = keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(x)
     model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
     rows.MOST_UNROLLED = 1 if space == "mapped" else MOST_UNROLLED
     space = "shared" if space == "mapped" else space
-    methods, every = (METHODS[balancer](), METHODS[aggregator]()), int(refresh_every)
+    methods, every = (METHODS[balancer](), METHODS[aggregator]()), 3 if "lasting" in words else 1
     trainer = mz.Trainer(model, TASKS, *methods, space, refresh_every=every, **options)
     trainer.compile(keras.optimizers.SGD(0.1, global_clipnorm=5.0))
     return trainer
+
+
+def looked_up(x, embedding, indices):
+    """Return features, and after them rows of a table."""
+    return keras.layers.Concatenate()([x, keras.layers.Flatten()(embedding(indices))])
 
 
 def make_data():

@@ -24,8 +24,8 @@ class Aggregator(keras.layers.Layer):
         The direction in the structure of `jacobian`, without the task axis.
 
     In a block that a task does not reach its row is zero, as its gradient is: sums, inner products and
-    lengths over all blocks are right. A method for which a zero would be a vote declares `per_reach`. The block
-    of an embedding has the elements of the rows that the batch looked up, so that its size changes.
+    lengths over all blocks are right. A method for which a zero would be a vote declares `per_reach`. The
+    block of an embedding has the elements of the rows that the batch looked up, so that its size changes.
 
     Attributes:
         sub_batches: Into how many independent parts the method needs the batch split. If it is n > 1, every

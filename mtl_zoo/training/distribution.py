@@ -131,11 +131,11 @@ def all_reduce(values):
     flat = [sparse.without_duplicates(v) for v in tf.nest.flatten(values) if v is not None]
     flat = [v if isinstance(v, tf.IndexedSlices) else tf.convert_to_tensor(v) for v in flat]
     context = tf.distribute.get_replica_context()
-    summed = map(_with_rows_once, context.all_reduce(tf.distribute.ReduceOp.SUM, flat), flat)
+    summed = map(_rows_once, context.all_reduce(tf.distribute.ReduceOp.SUM, flat), flat)
     return tf.nest.map_structure(lambda v: None if v is None else next(summed), values)
 
 
-def _with_rows_once(found, given):
+def _rows_once(found, given):
     """Return a sum over replicas, of slices with one per row, and the shape that TensorFlow forgets."""
     if isinstance(found, tf.IndexedSlices):
         found.values.set_shape([None, *given.values.shape[1:]])
