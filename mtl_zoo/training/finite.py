@@ -33,15 +33,17 @@ def bad_tasks(found, num_tasks):
     """
     stacked = [column for column in found if are_stacked(column)]
     rows = list(zip(*(column for column in found if not are_stacked(column)), strict=True))
-    squares = [
-        tf.add_n([tf.zeros(()), *[_square(g) for g in row if g is not None]]) for row in rows
-    ] or tf.zeros(num_tasks)
+    squares = [_sum_of_squares(row) for row in rows] or tf.zeros(num_tasks)
     return bad_squares(tf.add_n([tf.stack(squares), *map(_squares, stacked)]))
 
 
 def all_finite(tensors):
     """Return whether all numbers are finite."""
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+
+
+def _sum_of_squares(row):
+    return tf.add_n([tf.zeros(()), *[_square(gradient) for gradient in row if gradient is not None]])
 
 
 def _squares(column):

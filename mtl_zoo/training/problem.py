@@ -176,9 +176,11 @@ def _split_for_many(model, tasks, aggregator):
     Statistics that replicas make together would have to be differentiated together, pass by pass.
     """
     del aggregator
-    fits = len(tasks) > rows.MOST_UNROLLED and isinstance(model, keras.Function)
     together = any(getattr(layer, "synchronized", False) for layer in model._flatten_layers())
-    return representation.split_if_possible(model, tasks) if fits and not together else ()
+    if together or len(tasks) <= rows.MOST_UNROLLED or not isinstance(model, keras.Function):
+        return ()
+    found = representation.split_if_possible(model, tasks)
+    return found if found and rows.pays(found[0], len(tasks)) else ()
 
 
 def _jacobian_shape(problem):

@@ -60,11 +60,12 @@ def split_if_possible(model, tasks):
         tasks: Likewise.
 
     Returns:
-        As `split` does, or `()` where no such tensor is.
+        As `split` does; `()` where no such tensor is, or an inner model stays, whose masks a cut would lose.
     """
     graph, outputs = _inlined(model, tasks)
     found, boundary = _found(outputs)
-    return _parts(graph.input, outputs, found, boundary) if boundary else ()
+    is_open = not any(isinstance(operation, keras.Model) for operation in graph.operations)
+    return _parts(graph.input, outputs, found, boundary) if boundary and is_open else ()
 
 
 def _inlined(model, tasks):

@@ -8,7 +8,7 @@ from keras import layers
 
 import mtl_zoo as mz
 from mtl_zoo.training.batch import count, portions
-from mtl_zoo.training.representation import split
+from mtl_zoo.training.representation import split, split_if_possible
 from mtl_zoo.training.step import compute
 
 TASKS = [mz.Task.classification("left", 3), mz.Task.regression("right")]
@@ -87,6 +87,31 @@ def trained(make, space, aggregator=None, balancer=None, steps=3):
 def test_boundary(make, expected):
     trunk, _ = split(make(), TASKS)
     assert {x._keras_history.operation.name for x in keras.tree.flatten(trunk.output)} == expected
+
+
+def test_a_cut_that_need_not_be():
+    assert len(split_if_possible(hard_sharing(), TASKS)) == 2
+    x = keras.Input((4,))
+    together = layers.Dense(4)(layers.Dense(3)(x))
+    outputs = {"left": together[:, :3], "right": together[:, 3:]}
+    trunk, rest = split_if_possible(keras.Model(x, outputs), TASKS)
+    assert len(trunk.trainable_variables) == 4
+    assert not rest.trainable_variables
+    alone = mz.architectures.single_task(keras.Input((4,)), TASKS, ENCODER)
+    assert split_if_possible(alone, TASKS) == ()
+
+
+def test_an_inner_model_that_stays_is_not_cut_without_need():
+    class Inner(keras.Model):
+        def call(self, inputs):
+            return 2.0 * super().call(inputs)
+
+    x, inside = keras.Input((4,)), keras.Input((4,))
+    inner = Inner(inside, layers.Dense(4)(inside))
+    shared = layers.Dense(3)(inner(x))
+    model = keras.Model(x, heads(dict.fromkeys(["left", "right"], shared)))
+    assert len(split(model, TASKS)) == 2
+    assert split_if_possible(model, TASKS) == ()
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -62,9 +62,14 @@ def at_once():
     return keras.Model(x, {task.name: out[:, i : i + 1] for i, task in enumerate(TASKS)})
 
 
+def always_map(monkeypatch, most_unrolled=1):
+    monkeypatch.setattr(rows, "MOST_UNROLLED", most_unrolled)
+    monkeypatch.setattr(rows, "MOST_GRADIENTS", 0)
+
+
 def answer(model, most_unrolled, wrap, make=mz.aggregators.Mean, number=1, scale=1.0, monkeypatch=None):
     """Return the problem, columns and gradients of a step, which leaves the model as it was."""
-    monkeypatch.setattr(rows, "MOST_UNROLLED", most_unrolled)
+    always_map(monkeypatch, most_unrolled)
     problem = pose(model, TASKS, aggregator=make())
     x, y = tf.constant(WORDS, model.input.dtype), labels(TASKS)
     before = [np.array(variable) for variable in model.variables]
@@ -97,8 +102,10 @@ def to_lists(found):
 
 
 def check(model, monkeypatch, wrap=graph, tolerance=1e-5, **options):
-    """Check what is mapped against passes of their own, which run eagerly."""
-    _, expected, directions = answer(model, 99, plain, monkeypatch=monkeypatch, **options)
+    """Check what is mapped against passes of their own, eager ones unless XLA's random numbers are needed."""
+    _, expected, directions = answer(
+        model, 99, xla if wrap is xla else plain, monkeypatch=monkeypatch, **options
+    )
     problem, *found = answer(model, 1, wrap, monkeypatch=monkeypatch, **options)
     assert [[g is None for g in x] for x in found[0]] == [[g is None for g in x] for x in expected]
     flat = itertools.chain(*expected, directions)
@@ -147,7 +154,7 @@ def test_half_precision(monkeypatch):
 
 def test_gradients_of_what_is_mapped_are_in_one_tensor(monkeypatch):
     model = mz.architectures.hard_sharing(keras.Input((4,)), TASKS, ENCODER)
-    monkeypatch.setattr(rows, "MOST_UNROLLED", 1)
+    always_map(monkeypatch)
     problem, found = pose(model, TASKS, aggregator=mz.aggregators.UPGrad()), []
 
     @graph
@@ -175,27 +182,30 @@ def num_nodes(depth, num_tasks):
     return len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
 
 
-def test_the_graph_of_the_trunk_does_not_grow_with_the_tasks():
+def test_the_graph_of_the_trunk_does_not_grow_with_the_tasks(monkeypatch):
+    always_map(monkeypatch)
     shallow, deep = (num_nodes(depth, 9) - num_nodes(depth, 6) for depth in (1, 3))
     assert deep == shallow
 
 
-def test_what_is_not_cut():
-    """Few tasks, a model without a graph, and statistics that replicas make together."""
-    aggregator, many = mz.aggregators.UPGrad(), [mz.Task.regression(f"task_{i}") for i in range(9)]
-    x = keras.Input((4,))
+def is_cut(model, aggregator=mz.aggregators.Mean):
+    tasks = [mz.Task.regression(name) for name in model.output]
+    return bool(pose(model, tasks, aggregator=aggregator and aggregator()).trunk_and_heads)
 
-    class Subclassed(keras.Model):
-        def call(self, inputs):
-            return heads(inputs, many)
 
-    plain_model = keras.Model(x, heads(layers.Dense(3)(x), many))
-    assert pose(plain_model, many, aggregator=aggregator).trunk_and_heads
-    together = layers.BatchNormalization(synchronized=True)(layers.Dense(3)(x))
-    for model in (keras.Model(x, heads(together, many)), keras.Model(x, heads(layers.Dense(3)(x), many[:2]))):
-        tasks = [task for task in many if task.name in model.output]
-        assert pose(model, tasks, aggregator=mz.aggregators.UPGrad()).trunk_and_heads == ()
-    assert pose(plain_model, many).trunk_and_heads == ()
+def test_what_is_cut():
+    """Not for few tasks or a shallow trunk, nor where replicas make statistics together."""
+    many = [mz.Task.regression(f"task_{index}") for index in range(6)]
+
+    def model(depth, number=6, **options):
+        x = start = keras.Input((4,))
+        for _ in range(depth):
+            x = layers.BatchNormalization(**options)(layers.Dense(3)(x))
+        return keras.Model(start, heads(x, many[:number]))
+
+    assert is_cut(model(4))
+    assert not is_cut(model(4), None)
+    assert not any(map(is_cut, (model(3), model(6, number=4), model(4, synchronized=True))))
 
 
 def test_columns_are_added_and_scaled():
