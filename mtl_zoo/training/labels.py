@@ -3,6 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo.task import Task
+from mtl_zoo.training import alike
+
 MARK = "Labels of task"
 
 
@@ -81,12 +84,13 @@ def faults(labels, weights, tasks):
         tensor. What cannot be wrong, for the type of the values, is left out.
     """
     found = []
-    for task in tasks:
+    beyond, broken = (alike.numbers(count, labels, tasks) for count in (Task.out_of_range, Task.not_whole))
+    for task, out_of_range, not_whole in zip(tasks, beyond, broken, strict=True):
         limit = "finite" if task.max_label is None else f"at most {task.max_label}"
         values, what = labels[task.label_name], f"{MARK} '{task.name}' must be"
         missing = "or missing (below 0 or NaN). Received: %d"
-        found.append((f"{what} {limit}, {missing} out of range", task.out_of_range(values)))
-        found.append((f"{what} whole numbers, {missing} that are not", task.not_whole(values)))
+        found.append((f"{what} {limit}, {missing} out of range", out_of_range))
+        found.append((f"{what} whole numbers, {missing} that are not", not_whole))
         if task.per == "batch":
             whole = "all be there, since its loss is one of the whole batch. Received: %d that are missing"
             found.append((f"{what.removesuffix('be')}{whole}", _missing(task, values)))
