@@ -30,8 +30,9 @@ def numbers(count, labels, tasks):
     [1, 2]
     """
     found = [0] * len(tasks)
-    for group in groups(labels, tasks):
-        task, values = tasks[group[0]], [labels[tasks[index].label_name] for index in group]
+    given = [labels[task.label_name] for task in tasks]
+    for group in groups(given, tasks):
+        task, values = tasks[group[0]], [given[index] for index in group]
         if len(group) == 1:
             counted = [count(task, values[0], None)]
         else:
@@ -45,12 +46,11 @@ def groups(labels, tasks):
     """Return lists of the places of tasks of one kind, in order, whose labels are tensors of one shape.
 
     Args:
-        labels: As for `numbers`.
-        tasks: Likewise.
+        labels: List of one array or tensor per task.
+        tasks: Sequence of T `Task`.
     """
     found = {}
-    for index, task in enumerate(tasks):
-        values = labels[task.label_name]
+    for index, (task, values) in enumerate(zip(tasks, labels, strict=True)):
         kind = _kind(task, values) if _is_small(values) and _is_simple(task) else index
         found.setdefault(kind, []).append(index)
     return list(found.values())
@@ -58,7 +58,7 @@ def groups(labels, tasks):
 
 def _kind(task, values):
     shapes = task.label_shape, task.output_shape, tuple(values.shape)
-    return values.dtype, *shapes, task.item_size, task.max_label, task.missing, task.reduction
+    return values.dtype, *shapes, task.item_size, task.max_label, task.missing, task.activation
 
 
 def _is_small(values):

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import arguments
-from mtl_zoo.training import distribution, presence, resetting
+from mtl_zoo.training import distribution, packing, presence, resetting
 from mtl_zoo.training.unmeasured import warn
 
 FORMATS = ("tf_saved_model", "litert", "onnx")
@@ -148,7 +148,11 @@ class Wrapper(keras.Model):
             self.epoch_iterator = weakref.ref(iterator)  # for `Resume`, which needs the place in the data
 
     def _make_function(self, step_function):
-        """As Keras, whose reduction over several workers needs logs with an axis."""
+        """As Keras, whose reduction over several workers needs logs with an axis; of one device, packed."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            packed = packing.Packed(step_function)
+            function = super()._make_function(packed)
+            return lambda iterator: packed.unpacked(function(iterator))
         if not distribution.has_workers(self.distribute_strategy):
             return super()._make_function(step_function)
 
