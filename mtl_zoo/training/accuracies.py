@@ -54,5 +54,5 @@ def _counted(task, items):
         predicted = tf.argmax(logits, axis=-1)  # that of probabilities is the same
     else:
         predicted, labels = task.activation(logits)[..., 0] > 0.5, labels[..., 0]
-    right = tf.cast(tf.cast(predicted, labels.dtype) == labels, weights.dtype) * weights
+    right = tf.where(tf.cast(predicted, labels.dtype) == labels, weights, 0.0)
     return [tf.unstack(tf.reduce_sum(x, axis=1), len(items)) for x in (right, weights)]
