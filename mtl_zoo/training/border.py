@@ -76,7 +76,7 @@ class Border:
         if y is None and not isinstance(x, ARRAYS):
             return x, y, sample_weight
         x, y, sample_weight = self.batch(x, y, sample_weight)
-        return x, y, _of_every_label(sample_weight, y)
+        return x, y, labels.of_every_label(sample_weight, y)
 
     def batch(self, x, y, sample_weight=None):
         """Return inputs, labels and sample weights of one batch, checked.
@@ -93,7 +93,7 @@ class Border:
             rest = frames.without_frames((frames.by_column(y), frames.by_column(sample_weight)))
             x, y, sample_weight = self._chosen(self.without_frames(x), *rest)
             x = keras.tree.map_structure(_without_text, x)
-            _check_sizes((x, y, sample_weight))
+            labels.check_sizes((x, y, sample_weight))
             _raise(self._faults(x, y, sample_weight))
         return x, y, sample_weight
 
@@ -142,7 +142,7 @@ class Border:
             y = {self.tasks[0].label_name: y}
         weights = labels.chosen_weights(sample_weight, y, self.tasks) if isinstance(y, dict) else None
         y = labels.chosen(y, self.tasks)
-        _check_sizes((y, weights))
+        labels.check_sizes((y, weights))
         return x, y, weights
 
     def _by_name(self, values):
@@ -270,22 +270,6 @@ def _excessive(values, limit):
         length = tf.shape(values)[1]
         return tf.where(length > limit, length, 0)
     return length if length > limit else 0
-
-
-def _of_every_label(weights, y):
-    """Return sample weights as Keras wants them of arrays, one for every label; 1 where there is none."""
-    if weights is None:
-        return None
-    given = weights if isinstance(weights, dict) else dict.fromkeys(y, weights)
-    return {name: given.get(name, np.ones(len(values), "float32")) for name, values in y.items()}
-
-
-def _check_sizes(parts):
-    """Check that parts of a batch hold one number of examples, where it is known."""
-    shapes = [tf.TensorShape(x.shape) for x in keras.tree.flatten(parts) if hasattr(x, "shape")]
-    sizes = list(dict.fromkeys(shape[0] for shape in shapes if shape.rank and shape[0] is not None))
-    if len(sizes) > 1:
-        raise ValueError(f"All parts of a batch must have one number of examples. Received: {sizes}")
 
 
 def _raise(faults):

@@ -1,5 +1,6 @@
 """Labels and sample weights of a batch: whether tasks can learn from them."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -161,6 +162,22 @@ def known_shape(what, values):
             "`set_shape` in the dataset's function. Received: a tensor of unknown shape"
         )
     return shape
+
+
+def of_every_label(weights, y):
+    """Return sample weights as Keras wants them of arrays, one for every label; 1 where there is none."""
+    if weights is None:
+        return None
+    given = weights if isinstance(weights, dict) else dict.fromkeys(y, weights)
+    return {name: given.get(name, np.ones(len(values), "float32")) for name, values in y.items()}
+
+
+def check_sizes(parts):
+    """Check that parts of a batch hold one number of examples, where it is known."""
+    shapes = [tf.TensorShape(x.shape) for x in keras.tree.flatten(parts) if hasattr(x, "shape")]
+    sizes = list(dict.fromkeys(shape[0] for shape in shapes if shape.rank and shape[0] is not None))
+    if len(sizes) > 1:
+        raise ValueError(f"All parts of a batch must have one number of examples. Received: {sizes}")
 
 
 def _missing(task, values):
