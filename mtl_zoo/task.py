@@ -276,11 +276,16 @@ class Task:
         """Return which part of the labels is there, as a float32 scalar."""
         return 1.0 - ops.mean(ops.cast(self.missing(self._values(labels)), "float32"))
 
-    def out_of_range(self, labels):
+    def num_missing(self, labels, axis=None):
+        """Return the number of labels that are missing, float32, along some axes or all."""
+        return ops.sum(ops.cast(self.missing(self._values(labels)), "float32"), axis=axis)
+
+    def out_of_range(self, labels, axis=None):
         """Return the number of labels that are neither missing nor in the valid range.
 
         Args:
             labels: Tensor, or NumPy array, of which NumPy counts: also in a process without TensorFlow.
+            axis: Axes to count along. Defaults to `None`: all.
         """
         labels, np_or_ops = comparable(labels)
         if self.max_label is not None:
@@ -291,16 +296,17 @@ class Task:
             return 0
         if self.missing not in (is_missing, ops.isnan):  # whose missing labels are never beyond the range
             invalid = np_or_ops.logical_and(invalid, np_or_ops.logical_not(self.missing(labels)))
-        return np_or_ops.sum(invalid)
+        return np_or_ops.sum(invalid, axis=axis)
 
-    def not_whole(self, labels):
+    def not_whole(self, labels, axis=None):
         """Return the number of labels of classes that are there and are not whole numbers.
 
         Args:
             labels: As for `out_of_range`.
+            axis: As for `out_of_range`.
         """
         labels, np_or_ops = comparable(labels)
         if self.max_label is None or not keras.backend.is_float_dtype(labels.dtype):
             return 0
         labels = np_or_ops.maximum(labels, 0)  # what is negative is missing
-        return np_or_ops.sum(labels > np_or_ops.floor(labels))
+        return np_or_ops.sum(labels > np_or_ops.floor(labels), axis=axis)

@@ -26,7 +26,7 @@ class Border:
 
     What passes is in the structure that the model takes, without inputs and labels that it has no use for;
     a warning names such inputs once. Arrays are checked at once, everything else batch by batch as it is
-    read; for a `tf.data.Dataset`, by one assertion for all that may be wrong.
+    read; for a `tf.data.Dataset`, by one assertion for all that may be wrong, in the dataset or in the step.
 
     Args:
         tasks: Sequence of `Task`.
@@ -48,7 +48,7 @@ class Border:
         self._left_out = set()
         self._ragged = []
 
-    def admit(self, x, y=None, sample_weight=None):
+    def admit(self, x, y=None, sample_weight=None, in_step=False):
         """Return data as `fit` takes them, checked now or when they are read.
 
         Args:
@@ -57,6 +57,8 @@ class Border:
                 returned unchecked.
             y: Dict of label arrays by `task.label_name`, if `x` are inputs.
             sample_weight: Array for all tasks or dict of such, if `x` are inputs.
+            in_step: Whether the step checks the batches of a `tf.data.Dataset`, by `checked`, which is
+                returned as it is then. Defaults to `False`.
 
         Returns:
             Tuple `(x, y, sample_weight)`.
@@ -66,7 +68,7 @@ class Border:
                 is no example.
         """
         if isinstance(x, tf.data.Dataset):
-            return self._dataset(x), y, sample_weight
+            return self._dataset(x, in_step), y, sample_weight
         if isinstance(x, keras.utils.PyDataset):
             return _CheckedPyDataset(x, self), y, sample_weight
         if isinstance(x, types.GeneratorType):
@@ -74,7 +76,7 @@ class Border:
         if y is None and not isinstance(x, ARRAYS):
             return x, y, sample_weight
         x, y, sample_weight = self.batch(x, y, sample_weight)
-        return x, y, _of_every_label(sample_weight, y)
+        return x, y, labels.of_every_label(sample_weight, y)
 
     def batch(self, x, y, sample_weight=None):
         """Return inputs, labels and sample weights of one batch, checked.
@@ -91,10 +93,8 @@ class Border:
             rest = frames.without_frames((frames.by_column(y), frames.by_column(sample_weight)))
             x, y, sample_weight = self._chosen(self.without_frames(x), *rest)
             x = keras.tree.map_structure(_without_text, x)
-            _check_sizes((x, y, sample_weight))
-            for message, number in self._faults(x, y, sample_weight):
-                if number:
-                    raise InvalidData(message % number)
+            labels.check_sizes((x, y, sample_weight))
+            _raise(self._faults(x, y, sample_weight))
         return x, y, sample_weight
 
     def without_frames(self, x):
@@ -142,7 +142,7 @@ class Border:
             y = {self.tasks[0].label_name: y}
         weights = labels.chosen_weights(sample_weight, y, self.tasks) if isinstance(y, dict) else None
         y = labels.chosen(y, self.tasks)
-        _check_sizes((y, weights))
+        labels.check_sizes((y, weights))
         return x, y, weights
 
     def _by_name(self, values):
@@ -171,8 +171,8 @@ class Border:
                 found.append((message, _excessive(value, slot.max_length)))
         return found
 
-    def _dataset(self, dataset):
-        """Return a dataset that fails at the first batch with a fault."""
+    def _dataset(self, dataset, in_step):
+        """Return a dataset that fails at the first batch with a fault, or itself if the step does."""
         if dataset.cardinality() == 0:
             raise InvalidData("A dataset must have at least one batch. Received: an empty dataset")
         spec = dataset.element_spec
@@ -180,14 +180,24 @@ class Border:
             raise InvalidData(f"A dataset must yield `(inputs, {{task name: label}})`. Received: {spec}")
         with _as_invalid_data():
             self._chosen(*keras.utils.unpack_x_y_sample_weight(spec))
+        if in_step:
+            return dataset
 
         @tf.autograph.experimental.do_not_convert
         def check(*batch):
-            x, y, weights = self._chosen(*keras.utils.unpack_x_y_sample_weight(batch))
-            y = _asserted(y, self._faults(x, y, weights))
-            return (x, y) if weights is None else (x, y, weights)
+            return self.checked(batch)
 
         return dataset.map(check, name="check_labels").prefetch(1)
+
+    def checked(self, batch):
+        """Return what is of use in a batch of tensors, which nothing can use if a value in it is wrong.
+
+        Args:
+            batch: `(inputs, labels)` or `(inputs, labels, sample weights)`, as `fit` takes them.
+        """
+        x, y, weights = self._chosen(*keras.utils.unpack_x_y_sample_weight(batch))
+        batch = (x, y) if weights is None else (x, y, weights)
+        return _asserted(batch, self._faults(x, y, weights))
 
     def _generator(self, batches):
         for batch in batches:
@@ -262,31 +272,23 @@ def _excessive(values, limit):
     return length if length > limit else 0
 
 
-def _of_every_label(weights, y):
-    """Return sample weights as Keras wants them of arrays, one for every label; 1 where there is none."""
-    if weights is None:
-        return None
-    given = weights if isinstance(weights, dict) else dict.fromkeys(y, weights)
-    return {name: given.get(name, np.ones(len(values), "float32")) for name, values in y.items()}
+def _raise(faults):
+    """Raise an error for the first of some faults that was found."""
+    for message, number in faults:
+        if number:
+            raise InvalidData(message % number)
 
 
-def _check_sizes(parts):
-    """Check that parts of a batch hold one number of examples, where it is known."""
-    shapes = [tf.TensorShape(x.shape) for x in keras.tree.flatten(parts) if hasattr(x, "shape")]
-    sizes = list(dict.fromkeys(shape[0] for shape in shapes if shape.rank and shape[0] is not None))
-    if len(sizes) > 1:
-        raise ValueError(f"All parts of a batch must have one number of examples. Received: {sizes}")
-
-
-def _asserted(y, faults):
-    """Return labels after one assertion; one for each would cost more than the losses."""
-    if not faults:
-        return y
+def _asserted(batch, faults):
+    """Return a batch after one assertion; one for each fault would cost more than the losses."""
+    if tf.executing_eagerly():
+        _raise(faults)
+    if not faults or tf.executing_eagerly():
+        return batch
     messages, numbers = zip(*faults, strict=True)
     counts = tf.stack(numbers)
     data = [FOUND + "\n".join(messages), counts]
     with tf.control_dependencies(
         [tf.debugging.Assert(tf.reduce_all(counts == 0), data, summarize=len(numbers))]
     ):
-        name = next(iter(y))
-        return {**y, name: tf.identity(y[name])}
+        return tf.nest.map_structure(tf.identity, batch, expand_composites=True)

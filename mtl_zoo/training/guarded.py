@@ -11,8 +11,8 @@ from mtl_zoo.training.wrapper import Wrapper
 class Guarded(Wrapper):
     """A wrapper whose `evaluate`, `predict` and single batches take what its border admits.
 
-    It needs the attributes `border`, a `Border`, `problem`, a `Problem`, and `class_weights`, `Balanced`,
-    besides those of a wrapper, `logs` among them.
+    It needs the attributes `border`, a `Border`, `problem`, a `Problem`, `class_weights`, `Balanced`, and
+    `accumulate` besides those of a wrapper, `logs` among them.
 
     Args:
         model: Built `keras.Model`.
@@ -21,7 +21,7 @@ class Guarded(Wrapper):
     def evaluate(self, x=None, y=None, batch_size=None, sample_weight=None, return_dict=False, **kwargs):
         """Evaluate; as `keras.Model.evaluate`: return the logs, or a list in the order of `metrics_names`."""
         if not kwargs.get("_use_cached_eval_dataset"):  # of `fit`, which admitted it
-            x, y, sample_weight = self.border.admit(x, y, sample_weight)
+            x, y, sample_weight = self.border.admit(x, y, sample_weight, self._checks_in_step)
             x = self._spread(x)
         self.class_weights.check()
         kwargs |= {"batch_size": batch_size, "sample_weight": sample_weight, "return_dict": True}
@@ -82,11 +82,37 @@ class Guarded(Wrapper):
         """Return the model's outputs, a dict of logits; inputs in a dict may be more than the model takes."""
         return self.model(self.border.admit_inputs(inputs), training=training)
 
+    @property
+    def jit_compile(self):
+        """Whether steps are compiled with XLA; functions of steps are made anew when that is set."""
+        return super().jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value):
+        keras.Model.jit_compile.fset(self, value)
+        self.train_function = self.test_function = None
+
+    @property
+    def _checks_in_step(self):
+        """Whether steps check batches, which costs less than another function in a dataset.
+
+        XLA cannot, and what joins, divides or counts batches before the step wants them checked.
+        """
+        as_they_are = self.accumulate == 1 and not self.class_weights.wanting
+        one_device = self.distribute_strategy.num_replicas_in_sync == 1
+        return as_they_are and one_device and not self.jit_compile
+
+    def _make_function(self, step_function):
+        if not self._checks_in_step:
+            return super()._make_function(step_function)
+        return super()._make_function(lambda data: step_function(self.border.checked(data)))
+
     def _admitted(self, data):
         """Return validation data as Keras takes them, checked; `None` if there are none."""
         if data is None:
             return None
-        x, *rest = self.border.admit(*keras.utils.unpack_x_y_sample_weight(data))
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, *rest = self.border.admit(x, y, sample_weight, self._checks_in_step)
         return (self._spread(x), *rest)
 
     def _spread(self, x):

@@ -1,7 +1,11 @@
 """Labels and sample weights of a batch: whether tasks can learn from them."""
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+from mtl_zoo.task import Task
+from mtl_zoo.training import alike
 
 MARK = "Labels of task"
 
@@ -81,12 +85,13 @@ def faults(labels, weights, tasks):
         tensor. What cannot be wrong, for the type of the values, is left out.
     """
     found = []
-    for task in tasks:
+    beyond, broken = (alike.numbers(count, labels, tasks) for count in (Task.out_of_range, Task.not_whole))
+    for task, out_of_range, not_whole in zip(tasks, beyond, broken, strict=True):
         limit = "finite" if task.max_label is None else f"at most {task.max_label}"
         values, what = labels[task.label_name], f"{MARK} '{task.name}' must be"
         missing = "or missing (below 0 or NaN). Received: %d"
-        found.append((f"{what} {limit}, {missing} out of range", task.out_of_range(values)))
-        found.append((f"{what} whole numbers, {missing} that are not", task.not_whole(values)))
+        found.append((f"{what} {limit}, {missing} out of range", out_of_range))
+        found.append((f"{what} whole numbers, {missing} that are not", not_whole))
         if task.per == "batch":
             whole = "all be there, since its loss is one of the whole batch. Received: %d that are missing"
             found.append((f"{what.removesuffix('be')}{whole}", _missing(task, values)))
@@ -157,6 +162,22 @@ def known_shape(what, values):
             "`set_shape` in the dataset's function. Received: a tensor of unknown shape"
         )
     return shape
+
+
+def of_every_label(weights, y):
+    """Return sample weights as Keras wants them of arrays, one for every label; 1 where there is none."""
+    if weights is None:
+        return None
+    given = weights if isinstance(weights, dict) else dict.fromkeys(y, weights)
+    return {name: given.get(name, np.ones(len(values), "float32")) for name, values in y.items()}
+
+
+def check_sizes(parts):
+    """Check that parts of a batch hold one number of examples, where it is known."""
+    shapes = [tf.TensorShape(x.shape) for x in keras.tree.flatten(parts) if hasattr(x, "shape")]
+    sizes = list(dict.fromkeys(shape[0] for shape in shapes if shape.rank and shape[0] is not None))
+    if len(sizes) > 1:
+        raise ValueError(f"All parts of a batch must have one number of examples. Received: {sizes}")
 
 
 def _missing(task, values):

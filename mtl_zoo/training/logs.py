@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo.balancers.base import Balancer
-from mtl_zoo.training import distribution, masks
+from mtl_zoo.training import accuracies, distribution, masks
 from mtl_zoo.training.batch import num_examples
 from mtl_zoo.training.metrics import MeanPerTask, SkippedSteps
 from mtl_zoo.training.presence import LabelCounts
@@ -122,8 +122,9 @@ class Logs:
         return [task.name for task, count in zip(self.tasks, counts, strict=True) if not count]
 
     def _add_items(self, problem, items, labels, sample_weight):
+        done = accuracies.update(self.task_metrics, items, labels) if sample_weight is None else []
         for task, metrics, *found in zip(self.tasks, self.task_metrics, items, labels, strict=True):
-            metrics.update_state(*found, problem.weight_of(task, sample_weight))
+            metrics.update_state(*found, problem.weight_of(task, sample_weight), done=done)
 
     def _per_task(self, values, suffix):
         values = tf.unstack(values, len(self.tasks))

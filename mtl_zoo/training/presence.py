@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from mtl_zoo.training import alike
+
 MISSING = 0.5  # fraction of missing labels above which a task is warned of
 CODES = "labels of a binary task are 0 and 1, below 0 is missing"
 
@@ -37,8 +39,8 @@ class LabelCounts(keras.metrics.Metric):
         Args:
             labels: Dict of labels.
         """
-        rows = [_counted(task, labels[task.label_name]) for task in self.tasks]
-        self.counts.assign_add(tf.cast(tf.stack(rows), self.dtype))
+        labels = {name: tf.convert_to_tensor(values) for name, values in labels.items()}
+        self.counts.assign_add(tf.cast(tf.stack(alike.numbers(_counted, labels, self.tasks)), self.dtype))
 
     def result(self):
         """Return the counts, `[T, 3]`."""
@@ -68,15 +70,15 @@ def warn(trainer, found):
         logging.warning(found[name])
 
 
-def _counted(task, labels):
-    """Return the numbers of all labels of a task, of those missing, and of those below 1, `[3]`."""
-    labels = tf.convert_to_tensor(labels)
-    total = tf.cast(tf.size(labels), "float32")
-    missing = total - tf.round(total * task.labelled_fraction(labels))
-    if task.max_label != 1:
-        return [total, missing, 0.0]
-    values = tf.cast(labels, "float32")
-    return [total, missing, tf.reduce_sum(tf.cast((values >= 0.0) & (values < 1.0), "float32"))]
+def _counted(task, labels, axis):
+    """Return the numbers of all labels of a task, of those missing, and of those below 1, `[..., 3]`."""
+    missing = task.num_missing(labels, axis)
+    total = tf.cast(tf.size(labels), "float32") / tf.cast(tf.size(missing), "float32")
+    below_1 = tf.zeros_like(missing)
+    if task.max_label == 1:
+        values = tf.cast(labels, "float32")
+        below_1 = tf.reduce_sum(tf.cast((values >= 0.0) & (values < 1.0), "float32"), axis)
+    return tf.stack([tf.zeros_like(missing) + total, missing, below_1], axis=-1)
 
 
 def _message(task, total, missing, below_1):

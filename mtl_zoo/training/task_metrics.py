@@ -65,7 +65,7 @@ class TaskMetrics:
             self.feeds.append(feed)
             self.names += _numbers(metric.name, feed_search.build(feed, task, metric))
 
-    def update_state(self, items, labels, sample_weight=None, predictions=None):
+    def update_state(self, items, labels, sample_weight=None, predictions=None, done=()):
         """Add a batch.
 
         Args:
@@ -73,15 +73,19 @@ class TaskMetrics:
             labels: The labels that it got; their shape tells where an example ends.
             sample_weight: The weights that it got.
             predictions: Predictions of the items. Defaults to what `Task.activation` makes of their logits.
+            done: Metrics that have the batch already. Defaults to none.
         """
-        if self.metrics:
+        done = set(map(id, done))
+        fed = zip(self.metrics, self.feeds, self.weighted, strict=True)
+        waiting = [entry for entry in fed if id(entry[0]) not in done]
+        if waiting:
             values, logits, weights = items
             if predictions is None:
                 predictions = logits if self.task.metrics_take_logits else self.task.activation(logits)
             shape = ops.shape(labels)[: len(self.task.output_shape)]
             batch = Batch(values, predictions, weights, shape, sample_weight)
             plain = batch if sample_weight is None else self._without_weights(batch, labels)
-            for metric, feed, weighted in zip(self.metrics, self.feeds, self.weighted, strict=True):
+            for metric, feed, weighted in waiting:
                 feed.update(self.task, metric, batch if weighted else plain)
 
     def _without_weights(self, batch, labels):

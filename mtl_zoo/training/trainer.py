@@ -257,7 +257,7 @@ class Trainer(Guarded):
                 there is a `class_weight`.
         """
         balanced.refuse(class_weight)
-        x, y, sample_weight = self.border.admit(x, y, sample_weight)
+        x, y, sample_weight = self.border.admit(x, y, sample_weight, self._checks_in_step)
         count = functools.partial(self.class_weights.count, x, y, validation_split)
         validation_data = self._admitted(validation_data)
         if isinstance(x, tf.data.Dataset):

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import arguments
-from mtl_zoo.training import distribution, presence
+from mtl_zoo.training import distribution, packing, presence, resetting
 from mtl_zoo.training.unmeasured import warn
 
 FORMATS = ("tf_saved_model", "litert", "onnx")
@@ -36,6 +36,7 @@ class Wrapper(keras.Model):
         super().__init__(**kwargs)
         self.model = model
         self.balancer_optimizer = None
+        self.resetter = None
         self.warned = []
 
     @property
@@ -117,12 +118,20 @@ class Wrapper(keras.Model):
         for index, state in enumerate(self._random_states()):
             state.assign(store[str(index)])
 
+    def reset_metrics(self):
+        """Reset all metrics, in one call as far as that is possible."""
+        if self.resetter is None:
+            self.resetter = resetting.Resetter(self.metrics, self.distribute_strategy)
+        self.resetter()
+
     def _get_metrics_result_or_logs(self, logs):
         """Return the logs of an epoch, over all replicas."""
-        found = {**self.logs.measured(), **self.logs.of_training()}
         if logs:
             warn(self, self.logs.without_label())
             presence.warn(self, self.logs.labels.warnings())
+            if self.distribute_strategy.num_replicas_in_sync == 1:
+                return logs  # of the last step, which saw all there is
+        found = {**self.logs.measured(), **self.logs.of_training()}
         return {name: found[name] for name in logs or found}  # none if `Resume` had all behind
 
     def _flatten_metrics_in_order(self, logs):
@@ -139,7 +148,11 @@ class Wrapper(keras.Model):
             self.epoch_iterator = weakref.ref(iterator)  # for `Resume`, which needs the place in the data
 
     def _make_function(self, step_function):
-        """As Keras, whose reduction over several workers needs logs with an axis."""
+        """As Keras, whose reduction over several workers needs logs with an axis; of one device, packed."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            packed = packing.Packed(step_function)
+            function = super()._make_function(packed)
+            return lambda iterator: packed.unpacked(function(iterator))
         if not distribution.has_workers(self.distribute_strategy):
             return super()._make_function(step_function)
 

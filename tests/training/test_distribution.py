@@ -33,8 +33,8 @@ RECIPES = [
     LASTING,
 ]
 # Of workers, which do what replicas do, one recipe of each kind: nothing, state that learns, state of an
-# epoch, a second look; random orders, state per parameter; sub-batches and gradients of a representation, with
-# rows of tables; weights that last.
+# epoch, a second look; random orders, state per parameter; sub-batches and gradients of a representation,
+# with rows of tables; weights that last.
 OF_WORKERS = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
     *(f"none,{aggregator},shared" for aggregator in ("pcgrad", "moco")),
