@@ -9,11 +9,12 @@ import itertools
 
 import tensorflow as tf
 
-from mtl_zoo.training import gradients
+from mtl_zoo.training import gradients, sparse
 from mtl_zoo.training.columns import are_stacked, of_rows, reach, unstacked
 
-# Passes of so many tasks, or that find so many gradients (tasks times variables of the trunk), are as quick to
-# trace one by one, and quicker to make: measured on an MLP and a convnet of six variables, and a ResNet of 43.
+# Passes of so many tasks, or that find so many gradients (tasks times variables of the trunk), are as quick
+# to trace one by one, and quicker to make: measured on an MLP and a convnet of six variables, and a ResNet
+# of 43.
 MOST_UNROLLED, MOST_GRADIENTS = 4, 80
 PARALLEL = 4  # passes at a time
 
@@ -127,7 +128,7 @@ def _unrolled(pull, ends, rows, variables, num_parts):
 
 
 def _stack(found):
-    return None if found[0] is None else tf.stack(list(map(tf.convert_to_tensor, found)))
+    return None if found[0] is None else sparse.stack(found)
 
 
 def _mapped(pull, ends, rows, variables, num_parts):
@@ -135,18 +136,14 @@ def _mapped(pull, ends, rows, variables, num_parts):
     given = [tf.stack(list(map(tf.convert_to_tensor, column))) for column in zip(*rows, strict=True)]
     if num_parts > 1:
         given = [tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0)) for x in given]
-    found = _map(lambda *row: pull(ends, variables, row), given, num_parts == 1)
+    found = _map(lambda *row: pull(ends, variables, row), given)
     return [_column(x, v, len(rows), num_parts) for x, v in zip(found, variables, strict=True)]
 
 
-def _map(function, given, keeps_sparse):
+def _map(function, given):
     """Map a function that returns gradients over tensors; return a list of its tensors for each gradient."""
-
-    def called(*row):
-        return [g if g is None or keeps_sparse else tf.convert_to_tensor(g) for g in function(*row)]
-
     specs = [tf.TensorSpec(x.shape[1:], x.dtype) for x in given]
-    traced = tf.function(called, autograph=False).get_concrete_function(*specs)  # tells what is `None`
+    traced = tf.function(function, autograph=False).get_concrete_function(*specs)  # tells what is `None`
     numbers = [len(_tensors(x)) for x in traced.structured_outputs]
     if not any(numbers):
         return [[] for _ in numbers]
@@ -171,8 +168,17 @@ def _column(found, variable, num_tasks, num_parts):
     if not found:
         return (None,) * num_tasks
     if len(found) == 2:
-        values, indices, shape = tf.unstack(found[0], num_tasks), found[1][0], tf.constant([*variable.shape])
-        return tuple(tf.IndexedSlices(x, indices, shape) for x in values)
+        return tuple(_slices(*found, variable, num_tasks, num_parts))
     if num_parts == 1:
         return found[0]
     return tf.reshape(found[0], tf.concat([[num_tasks, num_parts], tf.shape(found[0])[1:]], 0))
+
+
+def _slices(values, indices, variable, num_tasks, num_parts):
+    """Return the sparse gradients of tasks out of what was mapped; parts have an axis behind the rows."""
+    shape = [*variable.shape]
+    if num_parts > 1:
+        values = tf.reshape(values, tf.concat([[num_tasks, num_parts], tf.shape(values)[1:]], 0))
+        values = tf.transpose(values, [0, 2, 1, *range(3, values.shape.rank)])
+        shape.insert(1, num_parts)
+    return [tf.IndexedSlices(x, indices[0], tf.constant(shape)) for x in tf.unstack(values, num_tasks)]
