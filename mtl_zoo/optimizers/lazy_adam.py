@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo.optimizers import _rows as rows
+from mtl_zoo.optimizers import rows
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -65,7 +65,7 @@ class LazyAdam(keras.optimizers.Adam):
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        gradient = rows.united(tf.cast(gradient, variable.dtype))
+        gradient = rows.without_duplicates(tf.cast(gradient, variable.dtype))
         index = self._get_variable_index(variable)
         first = _averaged(self._momentums[index], gradient.indices, gradient.values, self.beta_1)
         second = _averaged(self._velocities[index], gradient.indices, tf.square(gradient.values), self.beta_2)

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo.optimizers import _rows as rows
+from mtl_zoo.optimizers import rows
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -52,7 +52,7 @@ class SparseAdagrad(keras.optimizers.Adagrad):
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        gradient = rows.united(tf.cast(gradient, variable.dtype))
+        gradient = rows.without_duplicates(tf.cast(gradient, variable.dtype))
         accumulator = self._accumulators[self._get_variable_index(variable)]
         squares = rows.read(accumulator, gradient.indices) + tf.square(gradient.values)
         rows.write(accumulator, gradient.indices, squares)

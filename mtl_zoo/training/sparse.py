@@ -10,7 +10,9 @@ the rows.
 from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
+
+from mtl_zoo.optimizers.rows import unique
+from mtl_zoo.optimizers.rows import without_duplicates as without_duplicates
 
 
 class Column(NamedTuple):
@@ -59,7 +61,7 @@ def united(gradients):
     found = [g for g in gradients if g is not None]
     lists = [tf.cast(g.indices, _index_dtype(found)) for g in found]
     distinct = {_origin(indices): indices for indices in lists}  # nearly always one
-    rows, places = _unique(tf.concat(list(distinct.values()), axis=0))
+    rows, places = unique(tf.concat(list(distinct.values()), axis=0))
     parts = tf.split(places, [tf.size(indices) for indices in distinct.values()])
     place_of = dict(zip(distinct, parts, strict=True))
     summed = iter(
@@ -67,14 +69,6 @@ def united(gradients):
         for g, indices in zip(found, lists, strict=True)
     )
     return [None if g is None else tf.IndexedSlices(next(summed), rows, g.dense_shape) for g in gradients]
-
-
-def without_duplicates(gradient):
-    """Return a gradient, or `None`; a sparse one with one slice per index.
-
-    An embedding's gradient has a slice for every token. Optimizers that square it, as Adam, must square sums.
-    """
-    return united([gradient])[0] if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 def total(gradients):
@@ -149,19 +143,3 @@ def _origin(indices):
     if op is not None and op.type == "ConcatV2" and indices.shape.rank == 1:
         return (indices.dtype, *map(_origin, op.inputs[:-1]))
     return id(indices)
-
-
-def _unique(indices):
-    """Return the different ones among indices, in the order of their first places, and which one each is.
-
-    XLA's shapes do not depend on values: there are as many rows as indices, and those too many, with an index
-    of -1, at the end. Nothing is added to them and XLA, unlike other kernels, writes to no such row.
-    """
-    if not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
-        return tf.unique(indices)
-    order = tf.argsort(indices, stable=True)
-    ordered = tf.gather(indices, order)
-    is_first = tf.concat([[True], ordered[1:] != ordered[:-1]], axis=0)[: tf.size(indices)]
-    places = tf.cumsum(tf.cast(is_first, tf.int32)) - 1
-    rows = tf.maximum(tf.math.unsorted_segment_max(ordered, places, tf.size(indices)), -1)
-    return rows, tf.gather(places, tf.argsort(order))

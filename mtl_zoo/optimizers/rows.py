@@ -6,6 +6,7 @@ a replica is that of its own copy.
 """
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 
 def check(optimizer):
@@ -22,17 +23,32 @@ def check(optimizer):
         )
 
 
-def united(gradient):
-    """Return a gradient, of rows with one sum for every row; a dense one as it is.
+def without_duplicates(gradient):
+    """Return a gradient, or `None`; a sparse one with one slice per index.
 
-    Args:
-        gradient: Tensor, or `tf.IndexedSlices`, which may have many slices for a row.
+    An embedding's gradient has a slice for every token. Optimizers that square it, as Adam, must square sums.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    indices, places = tf.unique(gradient.indices)
+    indices, places = unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(indices))
     return tf.IndexedSlices(values, indices, gradient.dense_shape)
+
+
+def unique(indices):
+    """Return the different ones among indices, in the order of their first places, and which one each is.
+
+    XLA's shapes do not depend on values: there are as many rows as indices, and those too many, with an index
+    of -1, at the end. Nothing is added to them and XLA, unlike other kernels, writes to no such row.
+    """
+    if not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return tf.unique(indices)
+    order = tf.argsort(indices, stable=True)
+    ordered = tf.gather(indices, order)
+    is_first = tf.concat([[True], ordered[1:] != ordered[:-1]], axis=0)[: tf.size(indices)]
+    places = tf.cumsum(tf.cast(is_first, tf.int32)) - 1
+    rows = tf.maximum(tf.math.unsorted_segment_max(ordered, places, tf.size(indices)), -1)
+    return rows, tf.gather(places, tf.argsort(order))
 
 
 def clipped(optimizer, gradients, by_keras):
@@ -47,9 +63,9 @@ def clipped(optimizer, gradients, by_keras):
     if not any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients):
         return by_keras(gradients)
     if optimizer.global_clipnorm and optimizer.global_clipnorm > 0:  # else Keras does not clip
-        return tf.clip_by_global_norm(list(map(united, gradients)), optimizer.global_clipnorm)[0]
+        return tf.clip_by_global_norm(list(map(without_duplicates, gradients)), optimizer.global_clipnorm)[0]
     if optimizer.clipnorm or optimizer.clipvalue:
-        gradients = list(map(united, gradients))
+        gradients = list(map(without_duplicates, gradients))
     return by_keras(gradients)
 
 
