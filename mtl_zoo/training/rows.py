@@ -74,7 +74,7 @@ def _scaled(column, factors):
         shape = tf.concat([[-1], tf.ones(len(column.shape) - 1, tf.int32)], 0)
         return column * tf.reshape(tf.cast(factors, column.dtype), shape)
     pairs = zip(column, tf.unstack(factors, len(column)), strict=True)
-    return tuple(g for gradient, factor in pairs for g in gradients.scaled([gradient], factor))
+    return tuple(gradients.scaled([gradient], factor)[0] for gradient, factor in pairs)
 
 
 def _sum(column, other, num_tasks):
@@ -118,6 +118,8 @@ def _joined(parts, num_tasks):
 
 def _unrolled(pull, ends, rows, variables, num_parts):
     """Return the columns of tasks that each have a pass of their own, or one for every part."""
+    if not ends:
+        return [(None,) * len(rows) for _ in variables]
     if num_parts == 1:
         return of_rows([pull(ends, variables, row) for row in rows])
     parts = [list(zip(*(tf.unstack(g, num_parts) for g in row), strict=True)) for row in rows]
