@@ -67,6 +67,13 @@ def always_map(monkeypatch, most_unrolled=1):
     monkeypatch.setattr(rows, "MOST_GRADIENTS", 0)
 
 
+def apart():
+    """A task that reaches nothing of what the others share."""
+    x = keras.Input((4,))
+    shared = layers.Dense(3, "tanh")(x)
+    return keras.Model(x, heads(shared, TASKS[:2]) | heads(x, TASKS[2:]))
+
+
 def answer(model, most_unrolled, wrap, make=mz.aggregators.Mean, number=1, scale=1.0, monkeypatch=None):
     """Return the problem, columns and gradients of a step, which leaves the model as it was."""
     always_map(monkeypatch, most_unrolled)
@@ -144,6 +151,11 @@ def test_every_way(wrap, options, monkeypatch):
 @pytest.mark.parametrize("make", [recurrent, at_once])
 def test_models(make, monkeypatch):
     assert check(make(), monkeypatch).trunk_and_heads
+
+
+@pytest.mark.parametrize("make", [mz.aggregators.Mean, mz.aggregators.MoDo])
+def test_a_task_that_reaches_nothing_of_the_trunk(make, monkeypatch):
+    assert check(apart(), monkeypatch, make=make).trunk_and_heads
 
 
 def test_half_precision(monkeypatch):
