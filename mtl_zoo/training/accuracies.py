@@ -50,9 +50,10 @@ def _is_known(task, metric):
 def _counted(task, items):
     """Return the numbers of items that are right and of those that are there, two lists with one per task."""
     labels, logits, weights = map(tf.stack, zip(*items, strict=True))
+    predicted = task.activation(logits)  # whose rounding may make two equal
     if task.labels_are_indices:
-        predicted = tf.argmax(logits, axis=-1)  # that of probabilities is the same
+        predicted = tf.argmax(predicted, axis=-1)
     else:
-        predicted, labels = task.activation(logits)[..., 0] > 0.5, labels[..., 0]
+        predicted, labels = predicted[..., 0] > 0.5, labels[..., 0]
     right = tf.where(tf.cast(predicted, labels.dtype) == labels, weights, 0.0)
     return [tf.unstack(tf.reduce_sum(x, axis=1), len(items)) for x in (right, weights)]
