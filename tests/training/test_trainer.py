@@ -723,12 +723,11 @@ def assert_one_step_trains_every_variable(trainer):
 
 def in_turns():
     """Yield every architecture with every method, where both spaces make sense in one of them by turns."""
-    for (place, architecture), (row, methods) in itertools.product(
-        enumerate(ARCHITECTURES), enumerate(ZIPPED)
-    ):
-        in_both = makes_sense(architecture, methods[1], "representation")
+    pairs = itertools.product(enumerate(ARCHITECTURES), enumerate(ZIPPED))
+    for (place, architecture), (row, (balancer, aggregator)) in pairs:
+        in_both = makes_sense(architecture, aggregator, "representation")
         for space in [SPACES[(place + row) % 2]] if in_both else SPACES:
-            yield architecture, *methods, space
+            yield architecture, balancer, aggregator, space
 
 
 @pytest.mark.parametrize(("architecture", "balancer", "aggregator", "space"), list(in_turns()))
