@@ -3,9 +3,9 @@
 Every row of a table is a process of its own. Its first `fit` traces and compiles the step and makes one; the
 peak memory of the process is then read off, before more steps are timed. The method "none" has the same
 losses, labels and metrics per task but one backward pass, so it shows what the trainer costs without the
-passes of an aggregator.
+passes of an aggregator; "keras" is the same model in plain `compile` and `fit`.
 
-    python benchmarks/many_tasks.py [--tasks=2,40] [--networks=resnet] [--methods=none,upgrad]
+    python benchmarks/many_tasks.py [--tasks=2,40] [--networks=resnet] [--methods=keras,none,upgrad]
 """
 
 import os
@@ -28,7 +28,7 @@ import mtl_zoo as mz
 
 TASKS = flags.DEFINE_list("tasks", ["2", "40"], "Numbers of tasks; ratios are to the first.")
 NETWORKS = flags.DEFINE_list("networks", ["resnet"], "Networks, of those in NETWORKS_BY_NAME.")
-ROWS = flags.DEFINE_list("methods", ["none", "upgrad"], "Methods, of those in METHODS.")
+ROWS = flags.DEFINE_list("methods", ["keras", "none", "upgrad"], "Methods, of those in METHODS.")
 STEPS = flags.DEFINE_integer("steps", 10, "Steps in a timed round, of which there are three.")
 BATCH = flags.DEFINE_integer("batch_size", 64, "Examples in a step.")
 COMPILER = flags.DEFINE_enum("compiler", "graph", ["graph", "xla"], "How steps are compiled.")
@@ -40,6 +40,7 @@ NETWORKS_BY_NAME = {
     "resnet": ((32, 32, 3), lambda: mz.encoders.resnet(16, 32, 64, blocks=2)),
 }
 METHODS = {
+    "keras": None,
     "none": {},
     "upgrad": {"aggregator": mz.aggregators.UPGrad},
     "pcgrad": {"aggregator": mz.aggregators.PCGrad},
@@ -50,9 +51,15 @@ METHODS = {
 
 
 def make_trainer(network, num_tasks, method):
+    """Return a compiled trainer, or Keras model."""
     shape, encoder = NETWORKS_BY_NAME[network]
     tasks = [mz.Task.classification(f"task_{index}", 10) for index in range(num_tasks)]
     model = mz.architectures.hard_sharing(keras.Input(shape), tasks, encoder())
+    if method == "keras":
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        losses, metrics = ({task.name: x for task in tasks} for x in (loss, ["accuracy"]))
+        model.compile(keras.optimizers.Adam(), losses, metrics=metrics, jit_compile=COMPILER.value == "xla")
+        return model
     methods = {name: make() if callable(make) else make for name, make in METHODS[method].items()}
     trainer = mz.Trainer(model, tasks, **methods)
     trainer.compile(keras.optimizers.Adam(), jit_compile=COMPILER.value == "xla")
