@@ -145,12 +145,15 @@ def renewed(problem):
 
 
 def _posed(model, tasks, balancer, aggregator, space):
-    trunk_and_heads = ()
-    if aggregator is not None:
-        split = _split if space == "representation" else _split_for_many
-        trunk_and_heads = split(model, tasks, aggregator)
+    trunk_and_heads = () if aggregator is None else _split_for(model, tasks, aggregator, space)
     variables, mask_model = tuple(model.trainable_variables), masks.model_of(model, tasks)
     return Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads, mask_model)
+
+
+def _split_for(model, tasks, aggregator, space):
+    if space == "representation":
+        return _split(model, tasks, aggregator)
+    return _split_for_many(model, tasks)
 
 
 def _split(model, tasks, aggregator):
@@ -170,12 +173,11 @@ def _split(model, tasks, aggregator):
     return representation.split(model, tasks)
 
 
-def _split_for_many(model, tasks, aggregator):
+def _split_for_many(model, tasks):
     """Return trunk and heads if a pass through the trunk that is mapped over the tasks pays, else `()`.
 
     Statistics that replicas make together would have to be differentiated together, pass by pass.
     """
-    del aggregator
     together = any(getattr(layer, "synchronized", False) for layer in model._flatten_layers())
     if together or len(tasks) <= rows.MOST_UNROLLED or not isinstance(model, keras.Function):
         return ()
