@@ -44,6 +44,7 @@ FLOORS = (  # what stands on a floor imports from floors below and from its own,
         "layers",
         "features",
         "graphs",
+        "table_rows",
         "numerics",
         "plots",
     },
@@ -57,7 +58,7 @@ FLOORS = (  # what stands on a floor imports from floors below and from its own,
 # What a file takes from a floor above, inside the one function that needs it: `Trainer.export`, as in Keras.
 EXEMPT = {"training/wrapper.py": {"exporting"}}
 HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
-ROOMS_OF_TENSORFLOW = {"optimizers", "training", "datasets", *itertools.chain(*FLOORS[3:])}
+ROOMS_OF_TENSORFLOW = {"table_rows", "optimizers", "training", "datasets", *itertools.chain(*FLOORS[3:])}
 COSTLY = {
     "ai_edge_litert",
     "matplotlib",

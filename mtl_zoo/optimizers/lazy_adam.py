@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo.optimizers import rows
+from mtl_zoo import table_rows
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -51,7 +51,7 @@ class LazyAdam(keras.optimizers.Adam):
 
     def build(self, var_list):
         """Create the moments of every variable."""
-        rows.check(self)
+        table_rows.check(self)
         if self.gradient_accumulation_steps:
             raise ValueError(
                 "`gradient_accumulation_steps` of LazyAdam must be `None`, since Keras adds up dense "
@@ -65,14 +65,14 @@ class LazyAdam(keras.optimizers.Adam):
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        gradient = rows.without_duplicates(tf.cast(gradient, variable.dtype))
+        gradient = table_rows.without_duplicates(tf.cast(gradient, variable.dtype))
         index = self._get_variable_index(variable)
         first = _averaged(self._momentums[index], gradient.indices, gradient.values, self.beta_1)
         second = _averaged(self._velocities[index], gradient.indices, tf.square(gradient.values), self.beta_2)
         if self.amsgrad:
             second = _raised(self._velocity_hats[index], gradient.indices, second)
         rate = self._corrected(ops.cast(learning_rate, variable.dtype))
-        rows.subtract(variable, gradient.indices, first * rate / (tf.sqrt(second) + self.epsilon))
+        table_rows.subtract(variable, gradient.indices, first * rate / (tf.sqrt(second) + self.epsilon))
 
     def _corrected(self, learning_rate):
         """Return the learning rate with the bias correction of both moments."""
@@ -81,19 +81,19 @@ class LazyAdam(keras.optimizers.Adam):
         return learning_rate * tf.sqrt(1 - second) / (1 - first)
 
     def _clip_gradients(self, grads):
-        return rows.clipped(self, grads, super()._clip_gradients)
+        return table_rows.clipped(self, grads, super()._clip_gradients)
 
 
 def _averaged(moments, indices, values, decay):
     """Move rows of the moments towards values, and return them."""
-    before = rows.read(moments, indices)
+    before = table_rows.read(moments, indices)
     after = before + (values - before) * (1 - decay)
-    rows.write(moments, indices, after)
+    table_rows.write(moments, indices, after)
     return after
 
 
 def _raised(largest, indices, values):
     """Raise rows of the largest values so far, and return them."""
-    after = tf.maximum(rows.read(largest, indices), values)
-    rows.write(largest, indices, after)
+    after = tf.maximum(table_rows.read(largest, indices), values)
+    table_rows.write(largest, indices, after)
     return after

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from mtl_zoo.optimizers import rows
+from mtl_zoo import table_rows
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -44,7 +44,7 @@ class SparseAdagrad(keras.optimizers.Adagrad):
 
     def build(self, var_list):
         """Create an accumulator for every variable."""
-        rows.check(self)
+        table_rows.check(self)
         super().build(var_list)
 
     def update_step(self, gradient, variable, learning_rate):
@@ -52,12 +52,12 @@ class SparseAdagrad(keras.optimizers.Adagrad):
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        gradient = rows.without_duplicates(tf.cast(gradient, variable.dtype))
+        gradient = table_rows.without_duplicates(tf.cast(gradient, variable.dtype))
         accumulator = self._accumulators[self._get_variable_index(variable)]
-        squares = rows.read(accumulator, gradient.indices) + tf.square(gradient.values)
-        rows.write(accumulator, gradient.indices, squares)
+        squares = table_rows.read(accumulator, gradient.indices) + tf.square(gradient.values)
+        table_rows.write(accumulator, gradient.indices, squares)
         change = ops.cast(learning_rate, variable.dtype) * gradient.values / tf.sqrt(squares + self.epsilon)
-        rows.subtract(variable, gradient.indices, change)
+        table_rows.subtract(variable, gradient.indices, change)
 
     def _clip_gradients(self, grads):
-        return rows.clipped(self, grads, super()._clip_gradients)
+        return table_rows.clipped(self, grads, super()._clip_gradients)

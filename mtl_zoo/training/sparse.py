@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from mtl_zoo.optimizers.rows import unique
-from mtl_zoo.optimizers.rows import without_duplicates as without_duplicates
+from mtl_zoo.table_rows import unique
+from mtl_zoo.table_rows import without_duplicates as without_duplicates
 
 
 class Column(NamedTuple):

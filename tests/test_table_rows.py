@@ -25,15 +25,16 @@ Y = {"click": (IDS[:, 0] % 2)[:, None], "price": IDS[:, 1:].astype("float32")}
 MIRRORED = """
 import sys
 import keras, numpy as np, tensorflow as tf
-from tests.optimizers import harness, test_rows
+from tests import test_table_rows
+from tests.optimizers import harness
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 found = {}
-for cls in test_rows.CLASSES:
+for cls in test_table_rows.CLASSES:
     with strategy.scope():
-        model = test_rows.fitted(cls(0.1))
-        copies = [strategy.experimental_local_results(v.value) for v in test_rows.state(model)]
+        model = test_table_rows.fitted(cls(0.1))
+        copies = [strategy.experimental_local_results(v.value) for v in test_table_rows.state(model)]
     for index, (one, other) in enumerate(copies):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
         found[f"{cls.__name__} {index}"] = one.numpy()
