@@ -8,8 +8,9 @@ losses, gradients, aggregator, Adam. Rounds last a second, since an epoch of `fi
 * Ours is a step of `Trainer.fit` with its input pipeline, logs and (unless `--nometrics`) the accuracy of
   every task; its graph is compiled by TensorFlow or by XLA.
 * TorchJD's is a bare eager loop with fused Adam, parameters named in advance, no metrics, and a batch that is
-  ready. It has the best of `parallel_chunk_size` None (all tasks in one vmapped pass) or 1 (task by task) and
-  `optimize_gramian_computation` False or True. `torch.compile` is left out: it needs a C++ toolchain, and
+  ready. It has the best of `parallel_chunk_size` None (all tasks in one vmapped pass) or 1 (task by task),
+  `optimize_gramian_computation` False or True, and, in shared space, `autogram` (the Gramian without the
+  Jacobian, then one weighted backward pass). `torch.compile` is left out: it needs a C++ toolchain, and
   `torch.vmap` does not work on what it compiles.
 * Only variants within a quarter of the best are measured in rounds; beyond two tasks, the first method finds
   them for all the others.
@@ -42,7 +43,7 @@ import numpy as np
 import tensorflow as tf
 import torch
 from absl import app, flags
-from torchjd import aggregation, autojac
+from torchjd import aggregation, autogram, autojac
 
 import mtl_zoo as mz
 
@@ -60,8 +61,9 @@ PARAMETERS = flags.DEFINE_integer("parameters", 500_000, "Parameters of the seco
 
 LEARNING_RATE = 1e-9
 CLASSES = 10
+AUTOGRAM = "autogram"
 VARIANTS = {
-    "TorchJD": list(itertools.product((None, 1), (False, True))),  # chunk size, optimized Gramian
+    "TorchJD": [AUTOGRAM, *itertools.product((None, 1), (False, True))],  # chunk size, optimized Gramian
     "mtl_zoo": ["graph", "XLA"],
 }
 
@@ -154,12 +156,15 @@ def torch_step(network, num_tasks, method, space, variant):
     parameters = [*net.shared, *itertools.chain(*net.tasks)]
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
     aggregator = method and their_aggregator(method, num_tasks)
+    engine = autogram.Engine(net.trunk, batch_dim=None) if variant == AUTOGRAM else None
 
     def step():
         optimizer.zero_grad()
         features = net.trunk(net.inputs)
         if method is None:
             sum(net.losses(features)).backward()
+        elif engine is not None:
+            aggregate_by_gramian(net, features, engine, aggregator)
         elif space == "shared":
             aggregate(net, features, net.shared, aggregator, *variant)
         else:
@@ -182,6 +187,15 @@ def aggregate(net, features, shared, aggregator, chunk_size, optimized):
         parallel_chunk_size=chunk_size,
     )
     autojac.jac_to_grad(shared, aggregator, optimize_gramian_computation=optimized)
+
+
+def aggregate_by_gramian(net, features, engine, aggregator):
+    """Do what `aggregate` does, without a Jacobian of the trunk's parameters."""
+    losses = torch.stack(net.losses(features))
+    weights = aggregator.gramian_weighting(engine.compute_gramian(losses))
+    of_heads = list(itertools.chain(*net.tasks))
+    torch.autograd.backward(losses.sum(), inputs=of_heads, retain_graph=True)
+    torch.autograd.backward(losses, weights, inputs=net.shared)
 
 
 def call_timer(function):
@@ -274,7 +288,14 @@ def step_rows(network, num_tasks):
 
 def choose(framework, network, num_tasks, method, space, variants):
     make = MAKERS[framework]
+    if not has_gramian(method, space):
+        variants = [v for v in variants if v != AUTOGRAM] or VARIANTS[framework][1:]
     return finalists({variant: make(network, num_tasks, method, space, variant) for variant in variants})
+
+
+def has_gramian(method, space):
+    aggregator = method and their_aggregator(method, 2)
+    return space == "shared" and isinstance(aggregator, aggregation.GramianWeightedAggregator)
 
 
 def print_table(title, rows):
