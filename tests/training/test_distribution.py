@@ -21,7 +21,7 @@ SHARED = ("pcgrad", "nashmtl", "gradnorm", "moco", "graddrop", "sdmgrad")
 TABLES = ("uncertainty,none,shared", "none,modo,shared", "none,nashmtl,representation")
 LASTING = "none,mgda,shared,lasting"
 SCALES = ("static_100", "static_10000")
-MAPPED = ("modo",)
+MAPPED = ("sdmgrad",)
 REPRESENTATION = ("pcgrad", "trimmedmean")
 RECIPES = [
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),
