@@ -23,9 +23,9 @@ class Refresh(GramianAggregator):
     >>> aggregator = mz.aggregators.UPGrad()
     >>> aggregator.build((2, None))
     >>> refresh = Refresh(aggregator, 2)
-    >>> refresh([[1.0, 0.0], [0.0, 1.0]]).numpy()
+    >>> refresh(np.array([[1.0, 0.0], [0.0, 1.0]])).numpy().round(4)
     array([0.5, 0.5], dtype=float32)
-    >>> refresh([[1.0, 0.0], [-2.0, 0.0]]).numpy()  # the same weights
+    >>> refresh(np.array([[1.0, 0.0], [-2.0, 0.0]])).numpy().round(4)  # the same weights
     array([-0.5,  0. ], dtype=float32)
 
     Reference:
