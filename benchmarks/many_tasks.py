@@ -29,7 +29,7 @@ import mtl_zoo as mz
 TASKS = flags.DEFINE_list("tasks", ["2", "40"], "Numbers of tasks; ratios are to the first.")
 NETWORKS = flags.DEFINE_list("networks", ["resnet"], "Networks, of those in NETWORKS_BY_NAME.")
 ROWS = flags.DEFINE_list("methods", ["keras", "none", "upgrad"], "Methods, of those in METHODS.")
-STEPS = flags.DEFINE_integer("steps", 10, "Steps in a timed round, of which there are three.")
+STEPS = flags.DEFINE_integer("steps", 10, "Steps in a timed round, of which there are three; 0 for none.")
 BATCH = flags.DEFINE_integer("batch_size", 64, "Examples in a step.")
 COMPILER = flags.DEFINE_enum("compiler", "graph", ["graph", "xla"], "How steps are compiled.")
 ROW = flags.DEFINE_string("row", None, "Of the program itself: the one row to measure, as JSON.")
@@ -89,12 +89,17 @@ def measure(network, num_tasks, method):
     """Return the seconds of the first step, the memory of the process after it, and ms per step."""
     trainer, data = make_trainer(network, num_tasks, method), make_data(network, num_tasks)
     first = seconds_of_fit(trainer, data, 1)
-    after = peak_memory()
+    return {"first": first, "memory": peak_memory(), "step": ms_per_step(trainer, data)}
+
+
+def ms_per_step(trainer, data):
+    """Return the milliseconds of a step, without what `fit` costs besides; NaN if none are to be timed."""
+    if not STEPS.value:
+        return float("nan")
     seconds_of_fit(trainer, data, STEPS.value)
-    one = [seconds_of_fit(trainer, data, 1) for _ in range(3)]  # what `fit` costs besides its steps
+    one = [seconds_of_fit(trainer, data, 1) for _ in range(3)]
     many = [seconds_of_fit(trainer, data, STEPS.value + 1) for _ in range(3)]
-    step = 1000 * (statistics.median(many) - statistics.median(one)) / STEPS.value
-    return {"first": first, "memory": after, "step": step}
+    return 1000 * (statistics.median(many) - statistics.median(one)) / STEPS.value
 
 
 def measured_apart(*row):
