@@ -12,7 +12,7 @@ def not_finite(gradients):
 
     Too large is what an optimizer cannot square: the sum of all squares must stay below `LARGEST_SQUARE`.
     """
-    squares = [_square(g) for g in gradients if g is not None]
+    squares = [sum_of_squares(g) for g in gradients if g is not None]
     return bad_squares(tf.add_n(squares)) if squares else tf.zeros((), tf.bool)
 
 
@@ -33,8 +33,14 @@ def bad_tasks(found, num_tasks):
     """
     stacked = [column for column in found if are_stacked(column)]
     rows = list(zip(*(column for column in found if not are_stacked(column)), strict=True))
-    squares = [_sum_of_squares(row) for row in rows] or tf.zeros(num_tasks)
+    squares = [_total_of_row(row) for row in rows] or tf.zeros(num_tasks)
     return bad_squares(tf.add_n([tf.stack(squares), *map(_squares, stacked)]))
+
+
+def sum_of_squares(gradient):
+    """Return the sum of squares of a gradient, a float32 scalar; of a sparse one those of its slices."""
+    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+    return 2.0 * tf.cast(tf.nn.l2_loss(values), tf.float32)
 
 
 def all_finite(tensors):
@@ -42,17 +48,11 @@ def all_finite(tensors):
     return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
 
 
-def _sum_of_squares(row):
-    return tf.add_n([tf.zeros(()), *[_square(gradient) for gradient in row if gradient is not None]])
+def _total_of_row(row):
+    return tf.add_n([tf.zeros(()), *[sum_of_squares(g) for g in row if g is not None]])
 
 
 def _squares(column):
     """Return the sum of squares of each gradient of a stacked column, `[T]`."""
     axes = list(range(1, len(column.shape)))
     return tf.cast(tf.reduce_sum(tf.square(column), axes), tf.float32)
-
-
-def _square(gradient):
-    """Return the sum of squares of a gradient, which may be sparse."""
-    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-    return 2.0 * tf.cast(tf.nn.l2_loss(values), tf.float32)

@@ -5,7 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from mtl_zoo.aggregators.base import shortening
-from mtl_zoo.training import distribution, gradients, sparse, step
+from mtl_zoo.training import distribution, finite, gradients, sparse, step
 from mtl_zoo.training.aggregation import Joined
 from mtl_zoo.training.refresh import Refresh
 
@@ -56,7 +56,10 @@ class Weights:
         factor, squares = 1.0, tf.zeros(len(self.tasks))
         if self.refresh.max_norm is not None:
             found = list(map(sparse.without_duplicates, found))
-            parts = [_squares(*pair) for pair in zip(found, self.sources, strict=True)]
+            parts = [
+                finite.sum_of_squares(gradient) if is_joined else tf.zeros(())
+                for gradient, is_joined in zip(found, self.sources, strict=True)
+            ]
             local = distribution.all_reduce(tf.add_n([tf.zeros(()), *parts[:num_local]]))
             squared_norm = tf.add_n([local, *parts[num_local:]])
             factor = shortening(squared_norm, self.refresh.max_norm)
@@ -122,9 +125,3 @@ def _with_tensors(found, tensors):
         columns=None,
         **dict(zip(FIELDS, rest, strict=True)),
     )
-
-
-def _squares(gradient, is_joined):
-    """Return the sum of squares of a gradient, if it is joined; else 0."""
-    values = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-    return 2.0 * tf.cast(tf.nn.l2_loss(values), tf.float32) if is_joined else tf.zeros(())

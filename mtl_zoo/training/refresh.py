@@ -5,6 +5,7 @@ from keras import ops
 
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import GramianAggregator
+from mtl_zoo.numerics.masked import everyone
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -55,13 +56,14 @@ class Refresh(GramianAggregator):
         Args:
             present: Boolean tensor `[T]`: which tasks have labels; `None` for all.
         """
-        return ops.logical_or(self.wait <= 0, ops.any(ops.logical_and(_all_of(present), self.known == 0)))
+        new = ops.logical_and(everyone(present, self.known.shape[0]), self.known == 0)
+        return ops.logical_or(self.wait <= 0, ops.any(new))
 
     def compute_weights(self, gramian, losses, present):
         def renewed():
             weights = self.aggregator.compute_weights(gramian, losses, present)
             self.kept.assign(weights)
-            self.known.assign(ops.zeros_like(self.known) + ops.cast(_all_of(present), self.known.dtype))
+            self.known.assign(ops.cast(everyone(present, self.known.shape[0]), self.known.dtype))
             self.wait.assign(self.every - 1)
             return ops.cast(weights, gramian.dtype)
 
@@ -102,7 +104,3 @@ def refreshing(aggregator, every):
             f"aggregator={type(aggregator).__name__}"
         )
     return Refresh(aggregator, every)
-
-
-def _all_of(present):
-    return True if present is None else present

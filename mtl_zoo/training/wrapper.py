@@ -119,7 +119,7 @@ class Wrapper(keras.Model):
             state.assign(store[str(index)])
 
     def reset_metrics(self):
-        """Reset all metrics, in one call as far as that is possible."""
+        """Reset all metrics, as `resetting.Resetter` does it."""
         if self.resetter is None:
             self.resetter = resetting.Resetter(self.metrics, self.distribute_strategy)
         self.resetter()
