@@ -195,20 +195,7 @@ def run_if(condition, function, given):
         function: Function of `given`.
         given: Structure of tensors.
     """
-    if tf.__internal__.distribute.strategy_supports_no_merge_call():
-        tf.cond(condition, lambda: _done(function(given)), lambda: 0)
-        return
-
-    def across(strategy, condition, given):
-        """Branch outside of the replicas, since within a branch they cannot meet."""
-        condition = strategy.experimental_local_results(condition)[0]
-
-        def on_each():
-            strategy.extended.call_for_each_replica(function, args=(given,))
-
-        tf.cond(condition, lambda: _done(on_each()), lambda: 0)
-
-    tf.distribute.get_replica_context().merge_call(across, args=(condition, given))
+    branch(condition, lambda: _done(function(given)), lambda: 0)
 
 
 def branch(condition, first, second):
