@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from mtl_zoo import arguments
 from mtl_zoo.headlines import headline_metrics
 from mtl_zoo.validation import check_names
 
@@ -55,10 +56,10 @@ def number(metrics, task, name):
         name: Name of the metric, as `headline_metrics` returns it.
     """
     key = f"{task.name}_{name}"
-    if key not in metrics:
+    if key not in arguments.mapping("metrics", metrics):
         raise ValueError(
             f"There must be a metric '{key}', by which task '{task.name}' is judged. "
-            f"Received: {list(metrics)}"
+            f"Received: {list(metrics or ())}"
         )
     value = metrics[key]
     if value is None or not math.isfinite(value):
