@@ -13,6 +13,7 @@ if not program.answers_first():
     from mtl_zoo import callbacks as callbacks
     from mtl_zoo import datasets as datasets
     from mtl_zoo import encoders as encoders
+    from mtl_zoo import evaluation as evaluation
     from mtl_zoo import experiments as experiments
     from mtl_zoo import exporting as exporting
     from mtl_zoo import introspection as introspection

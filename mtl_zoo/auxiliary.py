@@ -25,7 +25,7 @@ def auxiliary_tasks(model, tasks):
     """
     names = {task.name for task in tasks}
     return [
-        dataclasses.replace(task, name=name, metrics=())
+        dataclasses.replace(task, name=name, metrics=(), headline=None)
         for task in tasks
         for name in model.output
         if name not in names and re.fullmatch(rf"{task.name}_initial(_\d+)?", name)

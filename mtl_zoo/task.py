@@ -6,8 +6,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from mtl_zoo import arguments, class_weights, constructors, kinds, task_config
-from mtl_zoo.items import comparable, expand_to, flat, hidden, is_missing, mask_of, smallest, to_numbers
+from mtl_zoo import arguments, class_weights, constructors, headlines, kinds, label_counts, task_config
+from mtl_zoo.items import expand_to, flat, hidden, mask_of, smallest, to_numbers
 from mtl_zoo.metric_names import maker, named_metrics
 from mtl_zoo.validation import check_fields, check_name, check_shapes
 
@@ -64,6 +64,9 @@ class Task:
             for those without an entry, or `"balanced"`, which the first `Trainer.fit` counts in its data:
             labels / (classes * labels of the class). Several labels have one dict for all or a list of one
             each. Metrics do not heed it. Defaults to `None`.
+        headline: Names of the metrics by which comparisons judge the task, `"loss"` for its loss; or a dict
+            from them to `"max"` or `"min"`, what is better, for metrics of which that is not known. Defaults
+            to `None`: one that suits the kind, see `evaluation.headline_metrics`.
 
     Example:
 
@@ -89,6 +92,7 @@ class Task:
     unweighted: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     metrics_take_logits: bool = dataclasses.field(default=False, repr=False)
     class_weight: object = dataclasses.field(default=None, repr=False, hash=False)
+    headline: tuple[str, ...] | dict | None = dataclasses.field(default=None, repr=False, hash=False)
 
     def __post_init__(self):
         check_name(self.name)
@@ -107,6 +111,7 @@ class Task:
             )
         check_fields(self)
         object.__setattr__(self, "class_weight", class_weights.table(self))
+        object.__setattr__(self, "headline", headlines.check(self.headline))
 
     classification = classmethod(constructors.classification)
     binary = classmethod(constructors.binary)
@@ -118,6 +123,8 @@ class Task:
     segmentation = classmethod(constructors.segmentation)
     dense_regression = classmethod(constructors.dense_regression)
     tagging = classmethod(constructors.tagging)
+    out_of_range = label_counts.out_of_range
+    not_whole = label_counts.not_whole
 
     def get_config(self):
         """Return plain values, out of which `from_config` makes the same task."""
@@ -279,34 +286,3 @@ class Task:
     def num_missing(self, labels, axis=None):
         """Return the number of labels that are missing, float32, along some axes or all."""
         return ops.sum(ops.cast(self.missing(self._values(labels)), "float32"), axis=axis)
-
-    def out_of_range(self, labels, axis=None):
-        """Return the number of labels that are neither missing nor in the valid range.
-
-        Args:
-            labels: Tensor, or NumPy array, of which NumPy counts: also in a process without TensorFlow.
-            axis: Axes to count along. Defaults to `None`: all.
-        """
-        labels, np_or_ops = comparable(labels)
-        if self.max_label is not None:
-            invalid = labels > self.max_label
-        elif keras.backend.is_float_dtype(labels.dtype):
-            invalid = np_or_ops.isinf(labels)
-        else:
-            return 0
-        if self.missing not in (is_missing, ops.isnan):  # whose missing labels are never beyond the range
-            invalid = np_or_ops.logical_and(invalid, np_or_ops.logical_not(self.missing(labels)))
-        return np_or_ops.sum(invalid, axis=axis)
-
-    def not_whole(self, labels, axis=None):
-        """Return the number of labels of classes that are there and are not whole numbers.
-
-        Args:
-            labels: As for `out_of_range`.
-            axis: As for `out_of_range`.
-        """
-        labels, np_or_ops = comparable(labels)
-        if self.max_label is None or not keras.backend.is_float_dtype(labels.dtype):
-            return 0
-        labels = np_or_ops.maximum(labels, 0)  # what is negative is missing
-        return np_or_ops.sum(labels > np_or_ops.floor(labels), axis=axis)

@@ -29,6 +29,7 @@ def of(task):
     config |= {name: _encoded(task, name, getattr(task, name)) for name in FUNCTIONS}
     config["metrics"] = [_encoded(task, "metrics", metric) for metric in task.make_metrics()]
     config["class_weight"] = _class_weight(task)
+    config["headline"] = list(task.headline) if isinstance(task.headline, tuple) else task.headline
     return config
 
 
