@@ -1,4 +1,4 @@
-"""One training of a study, and the process of its own that it runs in: `python -m mtl_zoo.evaluation.cell`."""
+"""One training of a study, and the process that it runs in, `python -m mtl_zoo.evaluation.cell`."""
 
 import functools
 import os
@@ -67,6 +67,11 @@ class Cell:
     def test(self):
         """Dictionary of the metrics on the test split."""
         return files.read_json(self.path / TEST)
+
+    @property
+    def probe(self):
+        """Dictionary of what a probe found."""
+        return files.read_json(self.path / PROBE)
 
     @functools.cached_property
     def about(self):

@@ -93,12 +93,8 @@ def methods_of(recipes, grid, baselines=True):
     Raises:
         ValueError: If there are no recipes, or they are not of the same data and tasks.
     """
-    bare = [
-        dataclasses.replace(
-            arguments.instance("recipe", recipe, Recipe), **grid.points[0], seed=grid.seeds[0]
-        )
-        for recipe in recipes
-    ]
+    first = grid.points[0] | {"seed": grid.seeds[0]}
+    bare = [dataclasses.replace(arguments.instance("recipe", x, Recipe), **first) for x in recipes]
     _check_common(bare)
     if baselines:
         singles = [dataclasses.replace(recipe, **SINGLE) for recipe in bare]
@@ -144,13 +140,9 @@ def _check_common(recipes):
     if not recipes:
         raise ValueError("`recipes` must hold a recipe per method. Received: recipes=[]")
     for key in COMMON:
-        found = list(
-            dict.fromkeys(recipe.get_config()[key] and str(recipe.get_config()[key]) for recipe in recipes)
-        )
+        found = list(dict.fromkeys(str(recipe.get_config()[key]) for recipe in recipes))
         if len(found) > 1:
-            raise ValueError(
-                f"All recipes must have the same {key}. Received: {' and '.join(map(str, found))}"
-            )
+            raise ValueError(f"All recipes must have the same {key}. Received: {' and '.join(found)}")
 
 
 def _names(recipes):

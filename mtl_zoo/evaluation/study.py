@@ -4,13 +4,13 @@ import functools
 import pathlib
 
 import numpy as np
-from mtl_zoo.evaluation.delta_m import delta_m, number
-from mtl_zoo.evaluation.ranks import mean_rank
-from mtl_zoo.headlines import headline_metrics
 
 from mtl_zoo.evaluation.cell import Cell
 from mtl_zoo.evaluation.cells import Job
+from mtl_zoo.evaluation.delta_m import delta_m, number
 from mtl_zoo.evaluation.grid import EQUAL, SINGLE, counterpart
+from mtl_zoo.evaluation.ranks import mean_rank
+from mtl_zoo.headlines import headline_metrics
 
 CELLS = "cells"
 

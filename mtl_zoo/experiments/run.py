@@ -106,7 +106,7 @@ class Run:
     def metrics(self):
         """What `metrics.json` holds; `None` for a number that is not defined, nothing if none was measured.
 
-        `best_epoch`, `seconds` and `seconds_per_epoch` (the median without the first, which compiles), and for
+        `best_epoch`, `seconds`, `seconds_per_epoch` (the median without the first, which compiles), and for
         `validation` and, if it was measured, `test` a dictionary from metrics to numbers.
         """
         path = self.path / METRICS
