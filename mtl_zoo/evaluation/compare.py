@@ -82,11 +82,12 @@ def compare(
 
 def _run(study, workers, quiet):
     """Do all jobs of a study: those that tune, those that test, and the probe."""
-    tuning = study.tuning()
-    progress = Progress(len(tuning) + len(study.methods) * len(study.grid.seeds) + 1, quiet)
-    for phase in (lambda: tuning, study.testing, lambda: _probes(study)):
-        jobs = [job for job in (found := phase()) if not job.is_done]
-        progress.skip(len(found) - len(jobs))
+    numbers = (len(study.tuning()), len(study.methods) * len(study.grid.seeds), 1)
+    progress = Progress(sum(numbers), quiet)
+    phases = (study.tuning, study.testing, lambda: _probes(study))
+    for number, phase in zip(numbers, phases, strict=True):
+        jobs = [job for job in phase() if not job.is_done]
+        progress.skip(number - len(jobs))
         workers.do(jobs, progress)
 
 
@@ -130,7 +131,7 @@ def _axes(study, names):
     """Return the two metrics of the picture as a dictionary from names to signs; `None` if there is one."""
     known = {f"{task}_{name}": sign for (task, name), sign in study.headlines.items()}
     if names is None:
-        first = {task: name for task, name in reversed(study.headlines)}
+        first = dict(reversed(study.headlines))
         names = [f"{task.name}_{first[task.name]}" for task in study.tasks[:2]]
         names = names if len(names) == 2 else list(known)[:2]
     elif len(arguments.texts("trade_off", names)) != 2 or not {*names} <= {*known}:
