@@ -9,7 +9,7 @@ from mtl_zoo.evaluation.intervals import interval
 
 LEADERBOARD = "leaderboard.md"
 ARROWS = {1: "↑", -1: "↓"}
-NOTHING = "–"
+NOTHING = "-"
 
 
 @dataclasses.dataclass
@@ -54,10 +54,8 @@ class Leaderboard:
 
     def rows(self):
         """Return the table as lists of strings, the titles first."""
-        headlines = self.study.headlines
-        titles = [
-            f"{task} {name.replace('_', ' ')} {ARROWS[sign]}" for (task, name), sign in headlines.items()
-        ]
+        headlines = {f"{task} {name}": sign for (task, name), sign in self.study.headlines.items()}
+        titles = [f"{name.replace('_', ' ')} {ARROWS[sign]}" for name, sign in headlines.items()]
         tuned = [name.replace("_", " ") for name in self.study.grid.tuned]
         last = ["seeds", "s/epoch", "parameters", "peak MB"]
         titles = ["method", *titles, "δm %", "against equal", "mean rank", *tuned, *last]
@@ -142,22 +140,19 @@ def _dataset(study):
 
 
 def _legend(study):
-    tuned = " and ".join(study.grid.tuned).replace("_", " ")
-    seeds = ", ".join(map(str, study.grid.seeds))
-    with_what = ", ".join(map(str, study.grid.seeds[: study.grid.tuning_seeds]))
-    points = len(study.grid.points)
-    chosen = (
-        f"For every method the same {points} values of {tuned} were tried with seed {with_what}, and the best "
-        "on validation was chosen. "
-        if points > 1
-        else f"All methods have the same {tuned}. "
-    )
-    bounds = (
-        "in brackets 95% intervals by Student's t" if len(study.grid.seeds) > 1 else "one seed: no intervals"
-    )
+    grid = study.grid
+    tuned = " and ".join(grid.tuned).replace("_", " ")
+    seeds = [", ".join(map(str, seeds)) for seeds in (grid.seeds, grid.seeds[: grid.tuning_seeds])]
+    bounds = "in brackets 95% intervals by Student's t" if len(grid.seeds) > 1 else "one seed: no intervals"
+    chosen = f"All methods have the same {tuned}."
+    if len(grid.points) > 1:
+        chosen = (
+            f"For every method the same {len(grid.points)} values of {tuned} were tried (seed {seeds[1]}), and "
+            "the best on validation was chosen."
+        )
     return (
-        f"Means over seeds {seeds} on the test split, which was read once for each; {bounds}. {chosen}"
-        "δm: mean improvement over single-task models of the same seed in percent of them, positive is better. "
-        "Against equal: the difference in δm to equal weighting of the same architecture, paired by seed; * if "
-        "it is larger than chance. Peak MB: of the process, all libraries included."
+        f"Means over seeds {seeds[0]} on the test split, which was read once for each; {bounds}. {chosen} "
+        "δm: mean improvement over single-task models of the same seed, in percent; positive is better. "
+        "Against equal: the difference in δm to equal weighting of the same architecture, paired by seed; "
+        "with * if it is larger than chance. Peak MB: of the process, all libraries included."
     )

@@ -17,9 +17,8 @@ def write_results(study):
     """
     found = list(rows(study))
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, list(dict.fromkeys(key for row in found for key in row)), lineterminator="\n"
-    )
+    titles = list(dict.fromkeys(key for row in found for key in row))
+    writer = csv.DictWriter(text, titles, lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
     with files.replaced(study.path / RESULTS) as partial:
