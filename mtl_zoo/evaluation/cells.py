@@ -65,11 +65,12 @@ class Workers:
                 for future in concurrent.futures.as_completed(futures):
                     future.result()
                     report(futures[future])
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(INTERRUPTED) from None
-            finally:
+            except BaseException as error:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._end()
+                if isinstance(error, KeyboardInterrupt):
+                    error.args = (INTERRUPTED,)
+                raise
 
     def _do(self, job):
         cell = job.cell

@@ -147,8 +147,8 @@ def _legend(study):
     chosen = f"All methods have the same {tuned}."
     if len(grid.points) > 1:
         chosen = (
-            f"For every method the same {len(grid.points)} values of {tuned} were tried (seed {seeds[1]}), and "
-            "the best on validation was chosen."
+            f"For every method the same {len(grid.points)} values of {tuned} were tried (seed {seeds[1]}), "
+            "and the best on validation was chosen."
         )
     return (
         f"Means over seeds {seeds[0]} on the test split, which was read once for each; {bounds}. {chosen} "
