@@ -81,6 +81,11 @@ TABLE = [
     (balancers.STCH, {}, {"mu": POSITIVE, "reference": {"none"}, "preferences": {"none"}}),
     (balancers.STCH, {}, {"nadir": {"none"}}),
     (balancers.Static, {}, {"weights": OBJECT}),
+    (
+        balancers.Static.from_history,
+        {"history": {"click_weight": [2.0], "buy_weight": [1.0]}, "tasks": TASKS},
+        {"history": OBJECT, "tasks": OBJECT, "beta": FRACTION},
+    ),
     (aggregators.AlignedMTL, {}, {"scale_mode": OPTION, "preferences": {"none"}}),
     (aggregators.CAGrad, {}, {"c": NOT_NEGATIVE}),
     (aggregators.ConFIG, {}, {"preferences": {"none"}}),
@@ -240,7 +245,7 @@ TABLE = [
     (mz.Task.classification, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, **OF_CLASSES}),
     (mz.Task.multilabel, {"name": "kind", "n": 3}, {"n": COUNT, **OF_CLASSES}),
     (mz.Task.ordinal, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, "class_weight": MAPPING}),
-    (mz.Task.regression, {"name": "kind"}, {"units": COUNT}),
+    (mz.Task.regression, {"name": "kind"}, {"units": COUNT, "headline": {"none"}}),
     (mz.Task.count, {"name": "kind"}, {"units": COUNT}),
     (mz.Task.ranking, {"name": "kind", "n": 3}, {"n": COUNT}),
     (mz.Task.segmentation, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, "size": {"none"}}),
@@ -258,6 +263,7 @@ TABLE = [
             "metrics": {"list"},
             "max_label": optional(INDEX),
             "class_weight": MAPPING,
+            "headline": {"none"},
         },
     ),
     (
@@ -306,6 +312,8 @@ TABLE = [
         {"directory": PATH, "every": {"billion", "beyond"}, "recipe": MAPPING, "delete_checkpoint": FLAG},
     ),
     (mz.exporting.Pixels, {}, {"scale": FINITE, "offset": FINITE}),
+    (mz.evaluation.interval, {"values": [1.0, 2.0]}, {"values": OBJECT, "level": OBJECT}),
+    (mz.evaluation.probe, {"recipe": mz.experiments.Recipe()}, {"recipe": OBJECT, "steps": OBJECT}),
     (
         mz.datasets.augment,
         {"dataset": tf.data.Dataset.from_tensors((np.ones((1, 4, 4, 3)), {"part": np.ones((1, 4, 4))}))},

@@ -4,10 +4,12 @@ import numbers
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 from keras import ops
 
 from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
+from mtl_zoo.validation import check_names
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -51,8 +53,41 @@ class Static(Balancer):
 
     @classmethod
     def from_history(cls, history, tasks, beta=0.9):
-        """Return the constant weights that a finished training with changing ones implies."""
-        raise NotImplementedError
+        """Return the constant weights that a finished training with changing ones implies.
+
+        They are means over the epochs in which the last counts most: one that came `n` epochs before it
+        counts `beta**n`. That is an exponential average whose start does not weigh in (Adam corrects its own
+        so). The scale is that of the run: the learning rate that suited it suits these weights.
+
+        Args:
+            history: Dict of lists with one number per epoch, as `fit(...).history` or `Run.history`. A
+                column such as `click_weight` holds the mean weight of the task's gradient in an epoch.
+            tasks: Sequence of `Task`, those of the run.
+            beta: At least 0, which takes the last epoch alone, and below 1. Defaults to 0.9.
+
+        Raises:
+            ValueError: If a task has no weights in the history, all are 1, or `beta` is out of bounds.
+
+        Note:
+            Weights that an aggregator found are those of gradients in what the tasks share; these multiply
+            losses, so that they reach the heads too. Methods that give no weights (`GradDrop`, `TrimmedMean`)
+            leave those of the balancer in the logs.
+
+        Example:
+
+        >>> tasks = [mz.Task.binary("click"), mz.Task.regression("price")]
+        >>> history = {"click_weight": [1.0, 4.0], "price_weight": [1.0, 0.25]}
+        >>> Static.from_history(history, tasks, beta=0.5).get_config()["weights"]  # (4 + 1/2) / (1 + 1/2) ...
+        {'click': 3.0, 'price': 0.5}
+        """
+        beta = arguments.number("beta", beta, least=0, below=1)
+        epochs = {name: _weights_of(history, name) for name in check_names(tasks)}
+        if all(weight == 1 for weights in epochs.values() for weight in weights):
+            raise ValueError(
+                "`history` must be of a method that weighs the tasks. Received: weights of 1 alone, as of "
+                "`Equal`, or of an aggregator that gives no weights"
+            )
+        return cls({name: _recent_mean(weights, beta) for name, weights in epochs.items()})
 
     def for_tasks(self, names):
         """Put weights that were given by name into the order of the tasks."""
@@ -87,3 +122,21 @@ class Static(Balancer):
 
     def combine(self, losses, present):
         return ops.sum(present * self.task_weights * losses)
+
+
+def _weights_of(history, name):
+    """Return the weights of a task in the epochs that had a label of it."""
+    found = np.asarray(arguments.mapping("history", history).get(f"{name}_weight", ()), "float64")
+    found = found[~np.isnan(found)]
+    if not len(found):
+        known = [key for key in history or () if key.endswith("_weight")]
+        raise ValueError(
+            f"`history` must have a weight of task '{name}' in some epoch, as '{name}_weight'. "
+            f"Received: {', '.join(known) or 'a history without weights'}"
+        )
+    return found
+
+
+def _recent_mean(values, beta):
+    """Return the mean in which a value counts `beta` times as much as the next one."""
+    return float(np.average(values, weights=beta ** np.arange(len(values))[::-1]))

@@ -62,8 +62,7 @@ def pareto_front(points, signs):
 
 def _checked(points, signs):
     """Return points as an array, and per objective whether more of it is better."""
-    signs = [int(sign) for sign in arguments.numbers("signs", signs)]
-    if not set(signs) <= {1, -1}:
+    if not set(arguments.numbers("signs", signs)) <= {1, -1}:
         raise ValueError(f"`signs` must be 1 where more is better, and -1. Received: signs={signs}")
     found = np.array(points, "float64", ndmin=1)
     if found.ndim != 2 or not len(found) or found.shape[1] != len(signs) or not np.isfinite(found).all():

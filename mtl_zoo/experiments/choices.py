@@ -9,7 +9,7 @@ from types import ModuleType
 import keras
 
 from mtl_zoo import aggregators, architectures, balancers, datasets, encoders, optimizers
-from mtl_zoo.experiments import argument_text, own_data
+from mtl_zoo.experiments import argument_text, from_run, own_data
 from mtl_zoo.experiments.names import find
 
 MANY = 3  # tasks that a line names
@@ -112,6 +112,7 @@ class Family:
             raise ValueError(f"The {self.kind} must be chosen by name. Received: {text!r}")
         name, _, arguments = text.partition(":")
         choice = Choice(text, find(self.kind, name, self.members()), argument_text.parse(arguments))
+        choice = from_run.settled(choice)
         self._check_arguments(choice)
         return choice
 

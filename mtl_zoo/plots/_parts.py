@@ -43,3 +43,13 @@ def draw_array(axes, name, array):
         color = "white" if abs(value) > 0.6 * limit else "black"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)
     axes.set(title=name, xticks=range(array.shape[1]), yticks=range(array.shape[0]))
+
+
+def draw_cosines(axes, title, cosines, names):
+    """Draw the cosines of tasks as a matrix, 1 on its diagonal; blank where there is none."""
+    draw_array(axes, "", np.where(np.eye(len(names)), 1.0, cosines))
+    for text in axes.texts:
+        text.set(fontsize=7, visible=text.get_text() != "nan")
+    axes.set_title(title, fontsize="medium")
+    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 3 else 0)
+    axes.set_yticks(range(len(names)), names)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from mtl_zoo.plots._parts import colormap, draw_array, new_figure, task_colors, tick_integers
+from mtl_zoo.plots._parts import colormap, draw_cosines, new_figure, task_colors, tick_integers
 
 MAX_TASKS_IN_PAIRS = 4
 
@@ -109,17 +109,8 @@ def _draw_cosines(figure, steps, cosines, tasks):
     curves.spines[["top", "right"]].set_visible(False)
     curves.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize="small")
     for matrix, index in zip(matrices, shown, strict=True):
-        _draw_matrix(matrix, f"Cosine, step {steps[index]}", cosines[index], [task.name for task in tasks])
+        draw_cosines(matrix, f"Cosine, step {steps[index]}", cosines[index], [task.name for task in tasks])
         matrix.tick_params(labelleft=matrix is matrices[0])
-
-
-def _draw_matrix(axes, title, cosines, names):
-    draw_array(axes, "", np.where(np.eye(len(names)), 1.0, cosines))
-    for text in axes.texts:
-        text.set(fontsize=7, visible=text.get_text() != "nan")
-    axes.set_title(title, fontsize="medium")
-    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 3 else 0)
-    axes.set_yticks(range(len(names)), names)
 
 
 def _agreements(cosines, tasks):

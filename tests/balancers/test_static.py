@@ -110,3 +110,76 @@ def test_one_number_is_not_enough(weights):
 def test_weights_by_name_must_be_numbers():
     with pytest.raises(ValueError, match="finite numbers of at least 0"):
         Static({"a": "much"})
+
+
+TASKS = [mz.Task.regression("a"), mz.Task.regression("b")]
+
+
+def of_history(history, tasks=TASKS, **options):
+    return Static.from_history(history, tasks, **options).get_config()["weights"]
+
+
+def test_weights_of_a_history_are_means_in_which_late_epochs_count_most():
+    history = {
+        "a_loss": [9.0] * 3,
+        "a_weight": [1.0, 2.0, 4.0],
+        "b_weight": [1.0, 0.5, 0.0],
+        "b_auc": [0.0] * 3,
+    }
+    total = 1 + 0.9 + 0.81
+    expected = {"a": (4 + 0.9 * 2 + 0.81) / total, "b": (0.9 * 0.5 + 0.81) / total}
+    assert of_history(history) == pytest.approx(expected)
+    assert of_history(history, beta=0) == {"a": 4.0, "b": 0.0}
+    assert list(of_history(history, TASKS[::-1])) == ["b", "a"]
+    assert of_history(history, TASKS[:1], beta=0.5) == pytest.approx({"a": (4 + 1 + 0.25) / 1.75})
+
+
+def test_the_mean_is_an_exponential_average_with_adams_correction():
+    weights, average = np.random.default_rng(0).uniform(size=20), 0.0
+    for weight in weights:
+        average = 0.8 * average + 0.2 * weight
+    found = of_history({"a_weight": weights, "b_weight": weights}, beta=0.8)
+    assert found == pytest.approx(dict.fromkeys("ab", average / (1 - 0.8**20)))
+
+
+def test_epochs_without_a_label_do_not_count():
+    nan = float("nan")
+    history = {"a_weight": [2.0, 4.0, nan], "b_weight": [nan, 0.25, 0.25]}
+    assert of_history(history, beta=0.5) == pytest.approx({"a": (4 + 0.5 * 2) / 1.5, "b": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        (
+            {"loss": [1.0]},
+            r"must have a weight of task 'a' in some epoch.*Received: a history without weights",
+        ),
+        (
+            {"c_weight": [1.0]},
+            r"must have a weight of task 'a' in some epoch, as 'a_weight'. Received: c_weight",
+        ),
+        ({"a_weight": [float("nan")], "b_weight": [1.0]}, r"must have a weight of task 'a' in some epoch"),
+        (
+            {"a_weight": [1.0, 1.0], "b_weight": [1.0, 1.0]},
+            r"of a method that weighs the tasks.*weights of 1 alone",
+        ),
+        ({"a_weight": [-1.0], "b_weight": [1.0]}, r"`weights` must hold finite numbers of at least 0"),
+        ([], r"`history` must be a dictionary"),
+    ],
+)
+def test_histories_that_imply_no_weights_are_refused(history, message):
+    with pytest.raises(ValueError, match=message):
+        Static.from_history(history, TASKS)
+
+
+def test_weights_of_a_trained_balancer():
+    x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+    model = mz.architectures.hard_sharing(keras.Input((3,)), TASKS, mz.encoders.mlp(4))
+    trainer = mz.Trainer(model, TASKS, mz.balancers.Uncertainty())
+    trainer.compile(keras.optimizers.Adam(0.1))
+    history = trainer.fit(x, {"a": x[:, 0], "b": 9 * x[:, 1]}, epochs=3, verbose=0).history
+    again = mz.Trainer(model, TASKS, Static.from_history(history, TASKS, beta=0.0))
+    last = [history["a_weight"][-1], history["b_weight"][-1]]
+    np.testing.assert_allclose(again.balancer.task_weights, last)
+    assert last[0] > last[1] > 0
