@@ -1,5 +1,6 @@
 """A study: its methods, their trainings, and what was measured of them."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -27,7 +28,8 @@ class Study:
     def __init__(self, path, methods, grid):
         self.path = pathlib.Path(path)
         self.methods, self.grid = tuple(methods), grid
-        self.tasks = self.methods[0].recipe.tasks()
+        self.tasks = tuple(map(_settled, self.methods[0].recipe.tasks()))
+        self._cells = {}
 
     @property
     def headlines(self):
@@ -38,7 +40,10 @@ class Study:
 
     def cell(self, method, point, seed):
         """Return the `Cell` of a method, tuned values and a seed."""
-        return Cell(self.path / CELLS, method.at(point, seed))
+        key = (method.recipe, *point.values(), seed)
+        if key not in self._cells:
+            self._cells[key] = Cell(self.path / CELLS, method.at(point, seed))
+        return self._cells[key]
 
     def tuning(self):
         """Return the `Job`s that tuned values are chosen by; none where there is nothing to choose."""
@@ -162,3 +167,9 @@ class Study:
         if all(ideal.values()):
             return {key: delta_m(metrics, ideal, self.tasks) for key, metrics in table.items()}
         return {key: -rank for key, rank in mean_rank(table, self.tasks).items()}
+
+
+def _settled(task):
+    """Return a task that names its headline metrics itself: to find them takes fresh metrics each time."""
+    signs = headline_metrics(task)
+    return dataclasses.replace(task, headline={name: "max" if signs[name] > 0 else "min" for name in signs})

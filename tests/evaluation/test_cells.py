@@ -1,6 +1,7 @@
-import _thread
 import os
+import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -80,9 +81,9 @@ def test_an_interruption_ends_all_and_starts_no_more(jobs, does):
     def interrupt():
         while sum((job.cell.path / "began").exists() for job in jobs) < 2:
             time.sleep(0.05)
-        _thread.interrupt_main()
+        os.kill(os.getpid(), signal.SIGINT)
 
-    _thread.start_new_thread(interrupt, ())
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt, match="run the same command again to go on"):
         pool.do(jobs, lambda job: None)
     assert [(job.cell.path / "saved").exists() for job in jobs] == [True, True, False]
