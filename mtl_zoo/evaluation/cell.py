@@ -139,7 +139,8 @@ def peak_memory():
 
 def _end_with_parent():
     """End this process when its parent has ended, however that came: nobody else writes to the pipe."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not `sys.stdin`, whose lock this thread would still hold when Python ends
+        pass
     os._exit(1)
 
 
