@@ -77,7 +77,7 @@ def verdict(found):
     beyond = [comparison for comparison in tested if comparison.is_beyond_chance]
     if not beyond:
         return [_none_beyond(tested)]
-    some = f"{len(beyond)} of {len(tested)} differences" if len(tested) > 1 else "The difference"
+    some = f"{len(beyond)} of {len(tested)} differences" if len(tested) > 1 else "The only difference"
     verb = "is" if len(beyond) == 1 else "are"
     lines = [f"{some} {verb} larger than chance, corrected for their number (Holm):", ""]
     return lines + [f"- {_sentence(comparison)}" for comparison in beyond]
@@ -94,10 +94,11 @@ def _compared(method, reference, values, others):
 def _none_beyond(tested):
     largest = max(tested, key=lambda comparison: abs(comparison.difference))
     seeds = min(len(comparison.seeds) for comparison in tested)
+    first = f"None of {len(tested)} differences is larger than chance, corrected for their number (Holm)."
+    first = first if len(tested) > 1 else "The only difference is not larger than chance."
     return (
-        f"None of {len(tested)} differences is larger than chance, corrected for their number (Holm). The "
-        f"largest: {_sentence(largest)} With {seeds} seeds only large differences can be told from chance; "
-        "what is not proven different is not proven equal."
+        f"{first} The largest: {_sentence(largest)} With {seeds} seeds only large differences can be told from "
+        "chance; what is not proven different is not proven equal."
     )
 
 

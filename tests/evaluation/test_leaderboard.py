@@ -48,7 +48,7 @@ def test_the_page_begins_with_the_probe_and_ends_with_what_is_left_out(tmp_path)
     assert page.startswith(
         "# Do you need a balancer?\n\nThe gradients agree.\n\n# Leaderboard of breast_cancer\n"
     )
-    assert "None of 1 differences is larger than chance" in page
+    assert "The only difference is not larger than chance. The largest: hard_sharing, equal is" in page
     assert page.endswith(
         "# Left out\n\n- hard_sharing, uncertainty, learning_rate=0.1, seed=0: train: out of | memory\n"
         "- hard_sharing, uncertainty, learning_rate=0.1, seed=1: train: out of | memory\n"
