@@ -71,8 +71,11 @@ def compare(
         [Xin et al., 2022](https://arxiv.org/abs/2209.11379); [Kurin et al.,
         2022](https://arxiv.org/abs/2201.04122)
     """
-    grid = Grid({"learning_rate": tuple(learning_rates), **(tuned or {})}, tuple(seeds), tuning_seeds)
-    study = Study(arguments.path("run_dir", run_dir), methods_of(recipes, grid, baselines), grid)
+    rates = arguments.numbers("learning_rates", learning_rates, above=0)
+    tuned = {"learning_rate": rates} | arguments.mapping("tuned", tuned)
+    grid = Grid(tuned, arguments.integers("seeds", seeds, 0, arguments.SEED), tuning_seeds)
+    methods = methods_of(recipes, grid, arguments.flag("baselines", baselines))
+    study = Study(arguments.path("run_dir", run_dir), methods, grid)
     axes = _axes(study, trade_off)
     pool = Workers(arguments.integer("workers", workers, 1, MOST_WORKERS))
     with files.reserved(study.path):

@@ -97,8 +97,8 @@ def _none_beyond(tested):
     first = f"None of {len(tested)} differences is larger than chance, corrected for their number (Holm)."
     first = first if len(tested) > 1 else "The only difference is not larger than chance."
     return (
-        f"{first} The largest: {_sentence(largest)} With {seeds} seeds only large differences can be told from "
-        "chance; what is not proven different is not proven equal."
+        f"{first} The largest: {_sentence(largest)} With {seeds} seeds only large differences can be told "
+        "from chance; what is not proven different is not proven equal."
     )
 
 

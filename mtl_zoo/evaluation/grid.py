@@ -93,8 +93,12 @@ def methods_of(recipes, grid, baselines=True):
     Raises:
         ValueError: If there are no recipes, or they are not of the same data and tasks.
     """
+    if not isinstance(recipes, (list, tuple)) or not recipes:
+        raise ValueError(
+            f"`recipes` must be a list of recipes, one per method. Received: recipes={recipes!r}"
+        )
     first = grid.points[0] | {"seed": grid.seeds[0]}
-    bare = [dataclasses.replace(arguments.instance("recipe", x, Recipe), **first) for x in recipes]
+    bare = [dataclasses.replace(arguments.instance("recipes", x, Recipe), **first) for x in recipes]
     _check_common(bare)
     if baselines:
         singles = [dataclasses.replace(recipe, **SINGLE) for recipe in bare]
@@ -132,13 +136,12 @@ def product(recipe, architectures, weightings, spaces=("shared",), refreshes=(1,
 
 def _check_once(name, values):
     """Refuse values of which one is there twice, or none."""
-    if isinstance(values, str) or not len(values) or len({*values}) < len(values):
+    is_list = isinstance(values, (list, tuple)) and len(values) > 0
+    if not is_list or len({*map(repr, values)}) < len(values):
         raise ValueError(f"`{name}` must hold values, each once. Received: {name}={values!r}")
 
 
 def _check_common(recipes):
-    if not recipes:
-        raise ValueError("`recipes` must hold a recipe per method. Received: recipes=[]")
     for key in COMMON:
         found = list(dict.fromkeys(str(recipe.get_config()[key]) for recipe in recipes))
         if len(found) > 1:

@@ -116,7 +116,7 @@ def test_files_of_ones_own(called, tmp_path):
         (["--learning_rate=1"], 2, "Unknown command line flag 'learning_rate'"),
         ([DATA, "--balancers=dwa:c=1"], 1, "This balancer takes temperature"),
         ([DATA, "--learning_rates=1e-3,1e-3"], 1, "each once"),
-        ([DATA, "--learning_rates=-1"], 1, "`learning_rate` must be positive"),
+        ([DATA, "--learning_rates=-1"], 1, "`learning_rates` must hold finite numbers above 0"),
         ([DATA, "--tune=batch_size=0,8"], 1, "`batch_size` must be"),
         ([DATA, "--tune=batch_size=8,0"], 1, "`batch_size` must be"),
         ([DATA, "--tune=strategy=none,mirrored"], 1, "`tuned` must be one of"),

@@ -85,6 +85,33 @@ def test_a_finished_study_is_read_alone(tmp_path, monkeypatch, recipes, capsys):
     assert b"Single-task models share nothing" in first[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("recipes", [None, [], "x", Recipe(), ["x"]]),
+        ("run_dir", [None, "", 3]),
+        ("learning_rates", [None, [], 0.1, [0.0], ["x"], [0.1, 0.1]]),
+        ("seeds", [None, [], 3, [0.5], [-1], [0, 0]]),
+        ("tuning_seeds", [None, 0, 4, 1.5]),
+        ("tuned", [3, {"batch_size": 8}, {"batch_size": []}, {"batch_size": [[8], 0]}, {"seed": [1]}]),
+        ("workers", [None, 0, 1.5, 10**6]),
+        ("baselines", [None, 1]),
+        ("trade_off", ["malignant_auc", ["x", "y"], 3]),
+        ("quiet", [None, 1]),
+    ],
+)
+def test_wrong_values_are_refused_by_name(tmp_path, monkeypatch, recipes, name, values):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "_run", pytest.fail)
+    for value in values:
+        given = {"recipes": recipes, "run_dir": "study", name: value}
+        with pytest.raises((TypeError, ValueError), match="Received: ") as caught:
+            mz.evaluation.compare(**given)
+        named = {"learning_rates": "learning_rate", "tuned": "batch_size"}.get(name, name)
+        assert name in str(caught.value) or named in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
 def test_it_fails_where_no_training_ends_well(tmp_path, monkeypatch, recipes):
     command = [sys.executable, "-c", "import sys; sys.exit('No room.')"]
     monkeypatch.setattr("mtl_zoo.evaluation.cells._command", lambda job: command)
