@@ -78,8 +78,9 @@ def compare(
     study = Study(arguments.path("run_dir", run_dir), methods, grid)
     axes = _axes(study, trade_off)
     pool = Workers(arguments.integer("workers", workers, 1, MOST_WORKERS))
+    quiet = arguments.flag("quiet", quiet)
     with files.reserved(study.path):
-        _run(study, pool, arguments.flag("quiet", quiet))
+        _run(study, pool, quiet)
         return _report(study, axes)
 
 

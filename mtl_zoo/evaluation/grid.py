@@ -94,9 +94,7 @@ def methods_of(recipes, grid, baselines=True):
         ValueError: If there are no recipes, or they are not of the same data and tasks.
     """
     if not isinstance(recipes, (list, tuple)) or not recipes:
-        raise ValueError(
-            f"`recipes` must be a list of recipes, one per method. Received: recipes={recipes!r}"
-        )
+        raise ValueError(f"`recipes` must be a list of recipes. Received: recipes={recipes!r}")
     first = grid.points[0] | {"seed": grid.seeds[0]}
     bare = [dataclasses.replace(arguments.instance("recipes", x, Recipe), **first) for x in recipes]
     _check_common(bare)

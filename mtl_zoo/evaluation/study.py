@@ -40,7 +40,7 @@ class Study:
 
     def cell(self, method, point, seed):
         """Return the `Cell` of a method, tuned values and a seed."""
-        key = (method.recipe, *point.values(), seed)
+        key = (method.recipe, repr(point), seed)
         if key not in self._cells:
             self._cells[key] = Cell(self.path / CELLS, method.at(point, seed))
         return self._cells[key]
