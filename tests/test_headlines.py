@@ -83,7 +83,10 @@ def known_metrics():
 @pytest.mark.parametrize(("name", "kind"), known_metrics().items())
 def test_the_direction_of_every_metric_is_that_of_better_predictions(name, kind):
     (labels, good, bad), given = BETTER[name]
-    better, worse = (float(np.sum(kind(*given)(labels, predictions))) for predictions in (good, bad))
+    better, worse = (
+        float(np.sum(kind(*given)(labels.astype("float32"), predictions.astype("float32"))))
+        for predictions in (good, bad)
+    )
     assert headlines.sign_of(kind(*given)) == np.sign(better - worse)
 
 
@@ -163,7 +166,7 @@ def test_every_constructor_takes_a_headline_and_replace_and_saving_keep_it():
     assert Task.from_config(old).headline is None
 
 
-@pytest.mark.parametrize("headline", ["auc", [], {}, [1], {"auc": "up"}, {"auc": 1}, {1: "max"}, 3, [""]])
+@pytest.mark.parametrize("headline", ["auc", [], {}, [1], {"auc": "up"}, {"auc": 1}, {1: "max"}, 3])
 def test_a_headline_is_names_or_directions(headline):
     with pytest.raises(ValueError, match=r"`headline` must .*Received"):
         Task.binary("t", headline=headline)

@@ -84,8 +84,8 @@ class Static(Balancer):
         epochs = {name: _weights_of(history, name) for name in check_names(tasks)}
         if all(weight == 1 for weights in epochs.values() for weight in weights):
             raise ValueError(
-                "`history` must be of a method that weighs the tasks. Received: weights of 1 alone, as of "
-                "`Equal`, or of an aggregator that gives no weights"
+                "`history` must be of a method that weighs the tasks. Received: weights of 1 alone, as where "
+                "nothing was weighed (`Equal`), or not by numbers per task (`GradDrop`)"
             )
         return cls({name: _recent_mean(weights, beta) for name, weights in epochs.items()})
 

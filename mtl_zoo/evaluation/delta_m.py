@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from mtl_zoo import arguments
 from mtl_zoo.headlines import headline_metrics
 from mtl_zoo.validation import check_names
 
@@ -38,7 +39,8 @@ def delta_m(metrics, baseline, tasks):
 
     >>> tasks = [mz.Task.classification("kind", 3), mz.Task.regression("price")]
     >>> single = {"kind_accuracy": 0.5, "price_mean_absolute_error": 4.0}
-    >>> delta_m({"kind_accuracy": 0.6, "price_mean_absolute_error": 5.0}, single, tasks)  # +20% and -25%
+    >>> shared = {"kind_accuracy": 0.6, "price_mean_absolute_error": 5.0}  # +20% and -25%
+    >>> round(delta_m(shared, single, tasks), 6)
     -2.5
     """
     check_names(tasks)
@@ -54,10 +56,10 @@ def number(metrics, task, name):
         name: Name of the metric, as `headline_metrics` returns it.
     """
     key = f"{task.name}_{name}"
-    if key not in metrics:
+    if key not in arguments.mapping("metrics", metrics):
         raise ValueError(
             f"There must be a metric '{key}', by which task '{task.name}' is judged. "
-            f"Received: {list(metrics)}"
+            f"Received: {list(metrics or ())}"
         )
     value = metrics[key]
     if value is None or not math.isfinite(value):

@@ -42,7 +42,7 @@ def task_gradients(cosines, norms, labelled, names, title=None):
 def _draw_bars(axes, title, values, form):
     """Draw one bar per task, in the places of the rows of the matrix."""
     values = np.asarray(values, "float64")
-    axes.barh(range(len(values)), values, color="tab:gray", height=0.6)
+    axes.barh(range(len(values)), values, color="lightsteelblue", height=0.6)
     for place, value in enumerate(values):
         text = "" if np.isnan(value) else form.format(value)
         axes.annotate(text, (0.03, place), xycoords=("axes fraction", "data"), va="center", fontsize="small")

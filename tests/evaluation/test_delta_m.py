@@ -46,6 +46,10 @@ def test_metrics_that_are_not_there_are_refused():
         ValueError, match=r"must be a metric 'kind_loss', by which task 'kind' .*'kind_accuracy'"
     ):
         delta_m({"kind_accuracy": 0.5}, SINGLE, [KIND])
+    with pytest.raises(ValueError, match=r"must be a metric 'kind_accuracy', .*Received: \[\]"):
+        delta_m(None, SINGLE, [KIND])
+    with pytest.raises(ValueError, match=r"`metrics` must be a dictionary"):
+        delta_m([0.5], SINGLE, [KIND])
     with pytest.raises(ValueError, match=r"There must be at least one task"):
         delta_m(FOUND, SINGLE, [])
 

@@ -12,7 +12,8 @@ ROWS = "epoch,small_weight,large_weight\n1,1.0,1.0\n2,4.0,0.25\n"
 @pytest.fixture
 def finished(tmp_path):
     """A run directory as training leaves it, but for a model that nobody reads."""
-    path = tmp_path / "runs" / "one"
+    path = tmp_path / "one"
+    path.mkdir()
     Recipe(dataset="scaled_regression", balancer="uncertainty").write(path / run.CONFIG)
     (path / run.HISTORY).write_text(ROWS)
     (path / run.MODEL).touch()
