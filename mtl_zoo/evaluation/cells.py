@@ -123,7 +123,7 @@ def _processors():
 
 
 def _command(job):
-    return [sys.executable, "-m", "mtl_zoo.evaluation.cell", str(job.cell.path), job.kind]
+    return [sys.executable, "-m", "mtl_zoo.evaluation.work", str(job.cell.path), job.kind]
 
 
 def _reason(job, code):

@@ -93,4 +93,4 @@ def test_an_interruption_ends_all_and_starts_no_more(jobs, does):
 
 def test_the_command_is_one_that_trains(jobs):
     command = cells._command(Job(jobs[0].cell, "test", ""))
-    assert command[1:] == ["-m", "mtl_zoo.evaluation.cell", os.fspath(jobs[0].cell.path), "test"]
+    assert command[1:] == ["-m", "mtl_zoo.evaluation.work", os.fspath(jobs[0].cell.path), "test"]
