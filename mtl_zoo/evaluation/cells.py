@@ -9,7 +9,6 @@ import sys
 import threading
 from typing import NamedTuple
 
-import mtl_zoo
 from mtl_zoo import files
 from mtl_zoo.evaluation.cell import FAILED, RECIPE, Cell
 
@@ -113,7 +112,7 @@ class Workers:
 
     def _environment(self):
         share = str(max(1, len(_processors()) // self.number))
-        places = [str(pathlib.Path(mtl_zoo.__file__).parents[1]), os.environ.get("PYTHONPATH")]
+        places = [str(pathlib.Path(files.__file__).parents[1]), os.environ.get("PYTHONPATH")]
         path = os.pathsep.join(filter(None, places))
         return {**dict.fromkeys(THREADS, share), **os.environ, "PYTHONPATH": path}
 
