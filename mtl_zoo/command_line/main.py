@@ -1,16 +1,26 @@
-"""The command line: `mtl-zoo train`, `evaluate`, `export`, `verify` and `list`."""
+"""The command line: `mtl-zoo train`, `compare`, `evaluate`, `export`, `verify` and `list`."""
 
 import sys
 
 from absl import flags
 
 from mtl_zoo import program
-from mtl_zoo.command_line import evaluate, export, inspect_table, list_choices, predict, train, verify
+from mtl_zoo.command_line import (
+    compare,
+    evaluate,
+    export,
+    inspect_table,
+    list_choices,
+    predict,
+    train,
+    verify,
+)
 from mtl_zoo.versions import versions
 
 HELP = ("-h", "--help")
 COMMANDS = {
     "train": (train.train, train.define),
+    "compare": (compare.compare, compare.define),
     "evaluate": (evaluate.evaluate, evaluate.define),
     "export": (export.export, export.define),
     "verify": (verify.verify, verify.define),

@@ -52,9 +52,15 @@ def define_count(options, name, default, text, most, least=1, **_):
     flags.register_validator(name, lambda number: number <= most, f"must be at most {most:,}", options)
 
 
-def recipe_of(options, dataset=None):
-    """Return the recipe that flags tell; `dataset` takes the place of that of the flags, if it is given."""
-    chosen = {field.name: options[key].value for key, field in FIELDS.items()}
+def recipe_of(options, dataset=None, keys=tuple(FIELDS)):
+    """Return the recipe that flags tell.
+
+    Args:
+        options: `absl.flags.FlagValues`.
+        dataset: Choice that takes the place of that of the flags. Defaults to none.
+        keys: Names of the fields that have flags. Defaults to all.
+    """
+    chosen = {FIELDS[key].name: options[key].value for key in keys}
     return Recipe(**chosen | ({"dataset": dataset} if dataset else {}))
 
 

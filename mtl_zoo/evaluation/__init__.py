@@ -1,5 +1,6 @@
 """Measures by which methods are compared, and what the data say before any method is tried."""
 
+from mtl_zoo.evaluation.compare import compare as compare
 from mtl_zoo.evaluation.delta_m import delta_m as delta_m
 from mtl_zoo.evaluation.hypervolume import hypervolume as hypervolume
 from mtl_zoo.evaluation.hypervolume import pareto_front as pareto_front

@@ -36,6 +36,25 @@ def parse(text):
     return arguments
 
 
+def split(text):
+    """Split a list of choices at its commas, but not within one: `key=` goes on with the choice before it.
+
+    Commas within brackets and quotes are part of a value.
+
+    Example:
+
+    >>> split("equal,mmoe:num_experts=8,activation=relu,static:weights=[1, 2]")
+    ['equal', 'mmoe:num_experts=8,activation=relu', 'static:weights=[1, 2]']
+    """
+    found = []
+    for piece in text.split(","):
+        if found and (_is_open(found[-1]) or re.match(r"\s*\w+\s*=", piece)):
+            found[-1] += f",{piece}"
+        else:
+            found.append(piece)
+    return [choice.strip() for choice in found]
+
+
 def write(arguments):
     """Return the text of which `parse` makes a dictionary of literals.
 
@@ -58,6 +77,12 @@ def _parsed(text):
         return None
     found = {x.arg: _value(ast.get_source_segment(source, x.value)) for x in call.keywords}
     return found if len(found) == len(call.keywords) and None not in found else None
+
+
+def _is_open(text):
+    """Return whether a bracket or a quote is not closed."""
+    brackets = any(text.count(left) != text.count(right) for left, right in ("[]", "()", "{}"))
+    return brackets or any(text.count(quote) % 2 for quote in "'\"")
 
 
 def _value(text):

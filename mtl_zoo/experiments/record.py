@@ -1,6 +1,7 @@
 """A run directory, written epoch by epoch."""
 
 import csv
+import time
 
 import keras
 
@@ -17,19 +18,29 @@ class Record(keras.callbacks.Callback):
     Args:
         path: Run directory.
         recipe: `Recipe`.
+
+    Attributes:
+        seconds: List of how long every epoch took, its validation included; the first compiles.
     """
 
-    resumed_attributes = ("rows",)
+    resumed_attributes = ("rows", "seconds")
 
     def __init__(self, path, recipe):
         super().__init__()
         self.run = run.Run(path)
         self.recipe = recipe
         self.rows = []
+        self.seconds = []
+        self._began = time.monotonic()
         self.tensorboard = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Look at the clock."""
+        self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all rows: after an interruption, the file may have some that are to come again."""
+        self.seconds.append(time.monotonic() - self._began)
         if not self.rows:
             self.run.clear()
         self.rows.append({"epoch": epoch + 1, **(logs or {})})

@@ -25,7 +25,10 @@ SUMS = "SHA256SUMS"
 PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS, STATE, SUMS)
 SUMMED = (CONFIG, METRICS, MODEL)  # what is read again
 GIVEN = {key: files.Kind("given", lambda value: True) for key in FIELDS if key not in ADDED}
-MEASURED = {"test": files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x))}
+MEASURED = {
+    split: files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x), optional=split == "test")
+    for split in ("validation", "test")
+}
 REMEDY = "Bring back a copy of it, or train again with --overwrite."
 
 
@@ -103,7 +106,8 @@ class Run:
     def metrics(self):
         """What `metrics.json` holds; `None` for a number that is not defined, nothing if none was measured.
 
-        `best_epoch` and `seconds`, and for `validation` and `test` a dictionary from metrics to numbers.
+        `best_epoch`, `seconds`, `seconds_per_epoch` (the median without the first, which compiles), and for
+        `validation` and, if it was measured, `test` a dictionary from metrics to numbers.
         """
         path = self.path / METRICS
         return files.read_json(path, MEASURED, REMEDY) if os.path.lexists(path) else {}

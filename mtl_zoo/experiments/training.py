@@ -3,6 +3,7 @@
 import contextlib
 import math
 import pathlib
+import statistics
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from mtl_zoo.training import distribution
 from mtl_zoo.training.labels import labelled_fractions
 
 
-def train(recipe, run_dir, overwrite=False, export=None, quiet=False):
+def train(recipe, run_dir, overwrite=False, export=None, quiet=False, test=True):
     """Train a model, select its best epoch by validation loss, and measure it; goes on if interrupted.
 
     Progress is printed to stderr. Of several workers all call this, with the same arguments.
@@ -30,6 +31,7 @@ def train(recipe, run_dir, overwrite=False, export=None, quiet=False):
         overwrite: Whether to replace an earlier run there. Defaults to `False`.
         export: Directory for a SavedModel, which must not exist. Defaults to `None`: nothing is exported.
         quiet: Whether to hide progress. Defaults to `False`.
+        test: Whether to measure it on the test split too. Defaults to `True`.
 
     Returns:
         `Run`; `None` on workers other than the chief, which write nothing.
@@ -53,7 +55,7 @@ def train(recipe, run_dir, overwrite=False, export=None, quiet=False):
             trainer, splits = _prepare(recipe)
         _print_labelled(splits["train"], trainer, quiet or not is_chief)
         metrics = _fit(trainer, splits, recipe, written, resume, quiet)
-        for split in ("validation", "test"):
+        for split in ("validation", "test") if test else ("validation",):
             metrics[split] = measure(trainer, splits[split], quiet)
         written.finish(metrics)
         if not is_chief:
@@ -112,6 +114,7 @@ def _print_labelled(dataset, trainer, quiet):
 def _fit(trainer, splits, recipe, run, resume, quiet):
     """Train, save the model of the best epoch and a picture, and return what `metrics.json` starts with."""
     started = time.monotonic()
+    record = Record(run.path, recipe)
     best = keras.callbacks.EarlyStopping(
         "val_loss", mode="min", patience=recipe.epochs, restore_best_weights=True
     )
@@ -120,7 +123,7 @@ def _fit(trainer, splits, recipe, run, resume, quiet):
             splits["train"],
             validation_data=splits["validation"],
             epochs=recipe.epochs,
-            callbacks=[Record(run.path, recipe), best, resume],
+            callbacks=[record, best, resume],
             verbose=_verbosity(quiet),
         ).history
     if not math.isfinite(best.best):
@@ -130,7 +133,11 @@ def _fit(trainer, splits, recipe, run, resume, quiet):
     title = ", ".join((dataset, recipe.architecture, recipe.balancer, recipe.aggregator))
     with files.replaced(run.path / CURVES) as partial:
         plots.curves(history, trainer.tasks, title).savefig(partial, dpi=150)
-    return {"best_epoch": best.best_epoch + 1, "seconds": round(time.monotonic() - started, 1)}
+    return {
+        "best_epoch": best.best_epoch + 1,
+        "seconds": round(time.monotonic() - started, 1),
+        "seconds_per_epoch": round(statistics.median(record.seconds[1:] or record.seconds), 3),
+    }
 
 
 def _verbosity(quiet):

@@ -1,6 +1,6 @@
 import pytest
 
-from mtl_zoo.experiments.argument_text import parse, write
+from mtl_zoo.experiments.argument_text import parse, split, write
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,22 @@ def test_other_text_is_refused(text):
 def test_what_is_written_is_read():
     arguments = {"path": "a,b='c'\"\n", "tasks": ["x:binary:classes=['no', 'yes']"], "n": None, "m": {}}
     assert parse(write(arguments)) == arguments
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("equal", ["equal"]),
+        ("equal, dwa", ["equal", "dwa"]),
+        ("mmoe:num_experts=8,x=2,ple", ["mmoe:num_experts=8,x=2", "ple"]),
+        ("static:weights=[1, 2],dwa:temperature=3", ["static:weights=[1, 2]", "dwa:temperature=3"]),
+        ("static:weights={'a': 1, 'b': 2},equal", ["static:weights={'a': 1, 'b': 2}", "equal"]),
+        ("static:from='a,b=c/d',equal", ["static:from='a,b=c/d'", "equal"]),
+        ("crmogm:aggregator='cagrad:c=0.4,x=1',decay=0.5,pcgrad", None),
+        ("equal,", ["equal", ""]),
+        ("x=1,equal", ["x=1", "equal"]),
+    ],
+)
+def test_lists_are_split_between_choices(text, expected):
+    expected = expected or ["crmogm:aggregator='cagrad:c=0.4,x=1',decay=0.5", "pcgrad"]
+    assert split(text) == expected

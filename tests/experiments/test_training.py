@@ -27,6 +27,7 @@ def test_a_run_is_one_object(trained, path):
     assert sorted(x.name for x in path.iterdir()) == sorted(run.PARTS)
     assert Run(path).recipe == trained.recipe == RECIPE
     assert trained.history["epoch"] == [1, 2, 3]
+    assert trained.metrics["seconds"] > trained.metrics["seconds_per_epoch"] > 0
     assert trained.metrics["best_epoch"] == 1 + int(np.argmin(trained.history["val_loss"]))
     assert trained.metrics["validation"]["loss"] == pytest.approx(min(trained.history["val_loss"]))
     trainer = Trainer(trained.model, trained.tasks)
