@@ -15,6 +15,7 @@ Raises:
     OSError: If the dataset cannot be prepared.
 """
 
+from mtl_zoo.datasets import actg175 as actg175
 from mtl_zoo.datasets import breast_cancer as breast_cancer
 from mtl_zoo.datasets import celeb_a as celeb_a
 from mtl_zoo.datasets import census_income as census_income
