@@ -31,6 +31,7 @@ from mtl_zoo.datasets import oxford_iiit_pet as oxford_iiit_pet
 from mtl_zoo.datasets import scaled_regression as scaled_regression
 from mtl_zoo.datasets import shape_scenes as shape_scenes
 from mtl_zoo.datasets import spoken_digit as spoken_digit
+from mtl_zoo.datasets import treebank as treebank
 from mtl_zoo.datasets import vowel as vowel
 from mtl_zoo.datasets import yeast as yeast
 from mtl_zoo.datasets.augmentation import augment as augment
