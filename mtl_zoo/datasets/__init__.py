@@ -28,6 +28,7 @@ from mtl_zoo.datasets import multi_digits as multi_digits
 from mtl_zoo.datasets import multi_mnist as multi_mnist
 from mtl_zoo.datasets import nyu_depth_v2 as nyu_depth_v2
 from mtl_zoo.datasets import oxford_iiit_pet as oxford_iiit_pet
+from mtl_zoo.datasets import qm9 as qm9
 from mtl_zoo.datasets import scaled_regression as scaled_regression
 from mtl_zoo.datasets import shape_scenes as shape_scenes
 from mtl_zoo.datasets import spoken_digit as spoken_digit
