@@ -1,7 +1,8 @@
 """Datasets: modules with `TASKS`, `load(split, batch_size, ...)`, `inputs()` and `encoder()`.
 
-Every module also says what it is: `FIELD`, `SIZES` (examples by split), `LICENSE`, and `DOWNLOAD`, which is
-empty where nothing is downloaded. What all `load` functions share:
+Every module also says what it is: `FIELD`, `SIZES` (examples by split), `LICENSE`, and `DOWNLOAD`: what is
+downloaded, or the package that must be installed, since it carries the data; empty where neither is. What all
+`load` functions share:
 
 Args:
     split: `"train"` (reshuffled every epoch), `"validation"` or `"test"`.
@@ -12,7 +13,7 @@ Args:
 
 Raises:
     ValueError: If there is no such split, or the batch size is below 1.
-    OSError: If the dataset cannot be prepared.
+    OSError: If the dataset cannot be prepared, or the package that carries it is not installed.
 """
 
 from mtl_zoo.datasets import actg175 as actg175
