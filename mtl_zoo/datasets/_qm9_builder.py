@@ -14,7 +14,7 @@ consistency are not in the files.
 """
 
 
-class QM9Properties(tfds.core.GeneratorBasedBuilder):
+class Qm9Properties(tfds.core.GeneratorBasedBuilder):
     """TFDS builder of properties of molecules, from the files of package `qm9pack`.
 
     Reference:

@@ -45,7 +45,7 @@ MEANS = {
 TASKS = tuple(Task.regression(name) for name in COLUMNS)
 FIELD = "chemistry"
 SIZES = {"train": 110_831, "validation": 10_000, "test": 10_000}
-LICENSE = "MIT (the package's; the publication's is CC0)"
+LICENSE = "MIT"
 DOWNLOAD = "package qm9pack 1.0.3 (104 MB)"
 SPLITS = {split: split for split in SIZES}
 PACKAGE = ("qm9pack", "1.0.3")
@@ -89,20 +89,20 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False):
         [Rupp et al., 2012](https://arxiv.org/abs/1109.2618),
         [Navon et al., 2022](https://arxiv.org/abs/2202.01017)
     """
-    from mtl_zoo.datasets._qm9_builder import QM9Properties
+    from mtl_zoo.datasets._qm9_builder import Qm9Properties
 
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
-    examples = pipeline.read(QM9Properties(data_dir=data_dir), SPLITS, split, seed)
+    examples = pipeline.read(Qm9Properties(data_dir=data_dir), SPLITS, split, seed)
     return pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, SIZES["train"])
 
 
 def __getattr__(name):
-    """Return the TFDS builder `QM9Properties`, imported when it is asked for."""
-    if name != "QM9Properties":
+    """Return the TFDS builder `Qm9Properties`, imported when it is asked for."""
+    if name != "Qm9Properties":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from mtl_zoo.datasets._qm9_builder import QM9Properties
+    from mtl_zoo.datasets._qm9_builder import Qm9Properties
 
-    return QM9Properties
+    return Qm9Properties
 
 
 def inputs():
