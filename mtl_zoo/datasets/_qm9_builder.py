@@ -26,13 +26,13 @@ class Qm9Properties(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES = {"1.0.0": "Initial release."}  # noqa: RUF012
 
     def _info(self):
-        features = {"molecule": tfds.features.Tensor(shape=inputs().shape[1:], dtype=np.float32)}
-        labels = {task.name: tfds.features.Scalar(np.float32) for task in TASKS}
+        sizes = {"molecule": inputs().shape[1:], "properties": (len(TASKS),)}
+        features = {name: tfds.features.Tensor(shape=x, dtype=np.float32) for name, x in sizes.items()}
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(features | labels),
-            supervised_keys=("molecule", {task.name: task.name for task in TASKS}),
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("molecule", "properties"),
             license=LICENSE,
         )
 
@@ -40,19 +40,18 @@ class Qm9Properties(tfds.core.GeneratorBasedBuilder):
         del dl_manager  # nothing to download
         parts = [read(installed.find(*PACKAGE, *file)) for file in FILES]
         molecules = _standardized(np.concatenate([molecules for molecules, _ in parts]))
-        labels = {
-            task.name: np.concatenate([found[task.name] for _, found in parts]) - MEANS[task.name]
-            for task in TASKS
-        }
-        columns = {name: column.astype("float32") for name, column in labels.items()}
+        labels = [
+            np.concatenate([found[task.name] for _, found in parts]) - MEANS[task.name] for task in TASKS
+        ]
+        properties = np.stack(labels, axis=1).astype("float32")
         return {
-            split: self._generate_examples({"molecule": molecules} | columns, pipeline.rows(SIZES, split))
+            split: self._generate_examples(molecules, properties, pipeline.rows(SIZES, split))
             for split in SIZES
         }
 
-    def _generate_examples(self, columns, rows):
+    def _generate_examples(self, molecules, properties, rows):
         for row in rows:
-            yield int(row), {name: column[row] for name, column in columns.items()}
+            yield int(row), {"molecule": molecules[row], "properties": properties[row]}
 
 
 def _standardized(molecules):

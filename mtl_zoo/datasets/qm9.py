@@ -5,6 +5,7 @@ import re
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.encoders import mlp
@@ -181,4 +182,5 @@ def _property(rows, counts, name):
 
 
 def _transform(features):
-    return features["molecule"], pipeline.pick(features, TASKS)
+    properties = tf.unstack(features["properties"], axis=1)
+    return features["molecule"], {task.name: x for task, x in zip(TASKS, properties, strict=True)}
