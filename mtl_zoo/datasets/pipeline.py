@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 
+import numpy as np
 import tensorflow as tf
 
 from mtl_zoo import arguments
@@ -143,6 +144,26 @@ def check_split(splits, split):
 def pick(features, tasks):
     """Return the labels of tasks from a dict of features that has them under the names of the tasks."""
     return {task.name: features[task.name] for task in tasks}
+
+
+def rows(sizes, split):
+    """Return which rows of a table are those of a split, after a permutation that is always the same.
+
+    Args:
+        sizes: Dictionary from the names of splits to their numbers of rows, which are the whole table's.
+        split: Name.
+
+    Returns:
+        Array of integers.
+
+    Example:
+
+    >>> {split: rows({"train": 3, "test": 2}, split).tolist() for split in ("train", "test")}
+    {'train': [2, 0, 1], 'test': [3, 4]}
+    """
+    order = np.random.RandomState(0).permutation(sum(sizes.values()))
+    parts = np.split(order, np.cumsum(list(sizes.values())))
+    return dict(zip(sizes, parts, strict=False))[split]
 
 
 def prepare(builder, manual_dir=None):

@@ -191,10 +191,13 @@ class Recipe:
 
     def load(self, split):
         """Return a split of the dataset in batches, `"train"`, `"validation"` or `"test"`."""
-        given = self._chosen("dataset").arguments if inspect.ismodule(self.data) else {}
         manual = {"manual_dir": self.manual_dir} if self.manual_dir else {}
-        options = {"data_dir": self.data_dir, "seed": self.seed, **given, **manual}
+        options = {"data_dir": self.data_dir, "seed": self.seed, **self._given(), **manual}
         return self.data.load(split, self.batch_size, **options)
+
+    def _given(self):
+        """Return the arguments that were chosen with a dataset of the zoo."""
+        return self._chosen("dataset").arguments if inspect.ismodule(self.data) else {}
 
     def model(self):
         """Return a fresh model; sets the seed of all that is random first."""
@@ -237,7 +240,8 @@ class Recipe:
         if self.encoder is None:
             encoder = self.data.encoder
             wanted = inspect.signature(encoder).parameters
-            return encoder(**{name: place for name, place in self.places().items() if name in wanted})
+            given = self.places() | self._given()
+            return encoder(**{name: value for name, value in given.items() if name in wanted})
         from mtl_zoo.experiments.encoder import make_encoder
 
         reader = dataclasses.replace(self, batch_size=ADAPTED_ON)

