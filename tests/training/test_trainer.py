@@ -742,8 +742,9 @@ def test_one_step_trains_every_variable(architecture, balancer, aggregator, spac
 
 
 @pytest.mark.parametrize("aggregator", AGGREGATORS)
-def test_every_balancer_composes_with_the_aggregator(aggregator):
-    for balancer in BALANCERS:
+def test_balancers_compose_with_the_aggregator(aggregator):
+    first = list(AGGREGATORS).index(aggregator)
+    for balancer in list(BALANCERS)[first % 3 :: 3]:  # every one with nine others
         sgd = keras.optimizers.SGD(0.1)
         assert_one_step_trains_every_variable(
             make_trainer(balancer, aggregator, same_model, sgd, tasks=QUICK_TASKS)
