@@ -53,11 +53,11 @@ def test_multiples_are_those_of_least_squares_and_of_the_interior_point(num_task
         check(jacobian, solve, solve_by_interior_point)
 
 
-@pytest.mark.parametrize("jit_compile", [None, True])
-def test_multiples_are_the_same_eagerly_and_with_xla(jit_compile):
-    qp = quadratic.nonnegative_qp
+@pytest.mark.parametrize("way", [lambda qp: qp, lambda qp: tf.function(qp, jit_compile=True)])
+def test_multiples_are_the_same_eagerly_and_with_xla(way):
+    found = way(quadratic.nonnegative_qp)
     for jacobian in degenerate(5):
-        check(jacobian, qp if jit_compile is None else tf.function(qp, jit_compile=True), solve)
+        check(jacobian, found, solve)
 
 
 @pytest.mark.parametrize("num_tasks", [2, 5, 10, 40])
