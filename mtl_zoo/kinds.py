@@ -251,3 +251,11 @@ def _values(shape, item_size):
             functools.partial(keras.metrics.RootMeanSquaredError, name="root_mean_squared_error"),
         ),
     }
+
+
+OF_SINGLE_ITEMS = (  # losses that take every item by itself, whatever others are in the batch
+    _sparse_crossentropy,
+    _binary_crossentropy,
+    _poisson,
+    keras.losses.mean_squared_error,
+)

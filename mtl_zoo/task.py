@@ -172,9 +172,13 @@ class Task:
         Raises:
             ValueError: If the loss does not give one number per item.
         """
+        return ops.sum(self.item_losses(labels, logits, item_weights))
+
+    def item_losses(self, labels, logits, item_weights):
+        """Return the weighted losses of items, `[items]`, of which `sum_loss` is the sum."""
         losses = self._losses(labels, logits, item_weights)
         weights = self._times_class_weights(item_weights, labels)
-        return ops.sum(weights * ops.where(weights > 0, losses, 0.0))
+        return weights * ops.where(weights > 0, losses, 0.0)
 
     def divisor(self, counts):
         """Return what the sum of the losses is divided by, out of the sum of `item_counts`, of any shape."""

@@ -3,6 +3,7 @@
 from keras import ops
 
 from mtl_zoo.numerics.iterations import nonnegative_minimum
+from mtl_zoo.numerics.pivoting import nonnegative_guesses
 
 RIDGE = 1e-12  # makes a quadratic form definite, for multipliers that are not unique
 
@@ -28,6 +29,8 @@ def simplex_qp(matrix, scale):
 def nonnegative_qp(matrix, linear):
     """Minimise `x @ matrix @ x / 2 + linear[i] @ x` over `x >= 0`, for every row of `linear`.
 
+    Guesses solve most rows a few times as fast as the interior point, which is left the others.
+
     Args:
         matrix: Positive semi-definite tensor `[T, T]` with entries of at most about 1, float64.
         linear: Tensor `[n, T]`, float64. Each row is in the range of `matrix`.
@@ -36,4 +39,12 @@ def nonnegative_qp(matrix, linear):
         Tensor `[n, T]`, within a duality gap of 1e-13.
     """
     matrix = matrix + RIDGE * ops.eye(matrix.shape[0], dtype=matrix.dtype)
-    return nonnegative_minimum(lambda x: (ops.matmul(x, matrix) + linear, matrix), ops.ones_like(linear))
+    x, solved = nonnegative_guesses(matrix, linear)
+
+    def with_the_rest():
+        def derivatives(x):
+            return ops.matmul(x, matrix) + linear, matrix
+
+        return ops.where(solved[:, None], x, nonnegative_minimum(derivatives, ops.ones_like(linear)))
+
+    return ops.cond(ops.all(solved), lambda: x, with_the_rest)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from mtl_zoo.training import distribution, gradients, masks
+from mtl_zoo.training import distribution, gradients, masks, together
 from mtl_zoo.training.batch import dealt, num_examples
 
 
@@ -81,6 +81,11 @@ def balance(problem, batch, sums):
     return Balanced(losses, *gradients.balance(each, problem.balancer, batch.counts > 0))
 
 
+def is_summed(problem, batch):
+    """Return whether one backward pass gives the gradients of the sum of all losses, and no task its own."""
+    return problem.aggregator is None and (len(batch.portions) == 1 or problem.balancer is None)
+
+
 def measure(problem, batch):
     """Return the losses of a batch as the model is now, `[T]`; leaves everything as it is."""
     with restored(problem.model.non_trainable_variables):
@@ -118,6 +123,9 @@ def _passed(problem, batch, index, logits):
 def _sums(problem, batch, index, logits):
     """Return the sums of the tasks' losses, one list per part, and the items of the whole portion."""
     _, labels, sample_weight = batch.portions[index]
+    if is_summed(problem, batch):
+        found, items = together.sums(problem, labels, logits, sample_weight)
+        return [found], items
     items = problem.items(labels, logits, sample_weight)
     weights = [weights for _, _, weights in items]
     parts = dealt(weights, batch.first_numbers[index], problem.num_parts)

@@ -38,7 +38,7 @@ def number_of_operations(number):
 
 def test_a_task_more_of_the_same_kind_adds_few_operations():
     few, many = number_of_operations(2), number_of_operations(6)
-    assert (many - few) / 4 < 85
+    assert (many - few) / 4 < 55
 
 
 def test_a_second_fit_traces_nothing_and_takes_the_data_as_they_are():
