@@ -25,10 +25,7 @@ SUMS = "SHA256SUMS"
 PARTS = (CONFIG, MODEL, HISTORY, METRICS, CURVES, LOGS, STATE, SUMS)
 SUMMED = (CONFIG, METRICS, MODEL)  # what is read again
 GIVEN = {key: files.Kind("given", lambda value: True) for key in FIELDS if key not in ADDED}
-MEASURED = {
-    split: files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x), optional=split == "test")
-    for split in ("validation", "test")
-}
+MEASURED = {"test": files.Kind("an object of numbers", lambda x: _is_object_of_numbers(x))}
 REMEDY = "Bring back a copy of it, or train again with --overwrite."
 
 
@@ -107,7 +104,7 @@ class Run:
         """What `metrics.json` holds; `None` for a number that is not defined, nothing if none was measured.
 
         `best_epoch`, `seconds`, `seconds_per_epoch` (the median without the first, which compiles), and for
-        `validation` and, if it was measured, `test` a dictionary from metrics to numbers.
+        `validation` and `test` a dictionary from metrics to numbers, empty if a split was not read.
         """
         path = self.path / METRICS
         return files.read_json(path, MEASURED, REMEDY) if os.path.lexists(path) else {}

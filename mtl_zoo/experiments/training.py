@@ -55,8 +55,8 @@ def train(recipe, run_dir, overwrite=False, export=None, quiet=False, test=True)
             trainer, splits = _prepare(recipe)
         _print_labelled(splits["train"], trainer, quiet or not is_chief)
         metrics = _fit(trainer, splits, recipe, written, resume, quiet)
-        for split in ("validation", "test") if test else ("validation",):
-            metrics[split] = measure(trainer, splits[split], quiet)
+        for split in ("validation", "test"):
+            metrics[split] = measure(trainer, splits[split], quiet) if test or split != "test" else {}
         written.finish(metrics)
         if not is_chief:
             return None

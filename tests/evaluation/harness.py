@@ -29,7 +29,13 @@ def make_up(cell, validation, test=None, seconds=1.5, memory=500.0):
     """Write what a training leaves behind."""
     cell.run.path.mkdir(parents=True)
     cell.recipe.write(cell.run.path / run.CONFIG)
-    measured = {"best_epoch": 2, "seconds": 9.0, "seconds_per_epoch": seconds, "validation": validation}
+    measured = {
+        "best_epoch": 2,
+        "seconds": 9.0,
+        "seconds_per_epoch": seconds,
+        "validation": validation,
+        "test": {},
+    }
     files.write_json(cell.run.path / run.METRICS, measured)
     for part in (run.MODEL, run.HISTORY):
         (cell.run.path / part).touch()
