@@ -1,10 +1,11 @@
 """Weights of losses on regressions of unequal scales: the toy problem of the GradNorm paper (section 4).
 
 All tasks are equally hard but for their scales, as in `mtl_zoo.datasets.scaled_regression`: 1 and 100 for two
-tasks; for other numbers, absolute values of normal numbers of deviation 50, drawn once. What counts is the paper's task-normalized
-test loss, what is left of the first loss, here as the mean over tasks (the paper's sum divided by their number).
-A seed draws tasks, examples and the network, the same for every method. Every method gets the same learning
-rates to choose from, on validation with the first seed, and its best epoch by validation in every run.
+tasks; for other numbers, absolute values of normal numbers of deviation 50, drawn once. What counts is the
+paper's task-normalized test loss, what is left of the first loss, here as the mean over tasks (the paper's
+sum divided by their number). A seed draws tasks, examples and the network, the same for every method. Each
+method gets the same learning rates to choose from, on validation with the first seed, and its best epoch by
+validation in every run.
 
     python benchmarks/gradnorm_regression.py [--tasks=2,10] [--seeds=0,1,2] [--output=gradnorm_regression.png]
 """
@@ -22,9 +23,7 @@ import mtl_zoo as mz
 
 NUMBERS = flags.DEFINE_list("tasks", ["2", "10"], "Numbers of tasks, 2 or more.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds; the first chooses the learning rate.")
-RATES = flags.DEFINE_list(
-    "learning_rates", ["1e-3", "3e-3", "1e-2"], "Learning rates of Adam to choose from."
-)
+RATES = flags.DEFINE_list("learning_rates", ["1e-3", "3e-3", "1e-2"], "Learning rates to choose from.")
 EPOCHS = flags.DEFINE_integer("epochs", 12, "Epochs.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 250, "Examples in a step.")
 METHODS_FLAG = flags.DEFINE_list("methods", None, "Names of methods, of those in METHODS. Defaults to all.")

@@ -1,10 +1,11 @@
-"""Shared-bottom against experts as two regressions grow less correlated (Ma et al., 2018, sections 3.3 and 5.1).
+"""Shared-bottom against experts as two tasks grow less correlated (Ma et al., 2018, sections 3.3 and 5.1).
 
-The tasks are those of `mtl_zoo.datasets.correlated_regression`, and the networks the paper's: a shared layer of 16
-units (its figure 3) or of 113, 8 experts of 16 units with one gate for both tasks or one for each (figure 4), and a
-tower of 8 units per task. Every step has new examples, so nothing is learned by heart; `--examples=20000` draws the
-examples of all steps from so many instead. All runs of a network are trained at once: `tf.vectorized_map` over their
-variables. A seed draws the task and the network, the same for every correlation; all runs see the same inputs.
+The tasks are those of `mtl_zoo.datasets.correlated_regression`, and the networks the paper's: a shared layer
+of 16 units (its figure 3) or of 113, 8 experts of 16 units with one gate for both tasks or one for each
+(figure 4), and a tower of 8 units per task. Every step has new examples, so nothing is learned by heart;
+`--examples=20000` draws the examples of all steps from so many instead. All runs of a network are trained at
+once, by `tf.vectorized_map` over their variables. A seed draws the tasks' weights and phases and the network,
+the same for every correlation; all runs see the same inputs.
 
     python benchmarks/mmoe_correlation.py [--seeds=20] [--examples=20000] [--output=mmoe_correlation.png]
 """
@@ -24,12 +25,8 @@ import mtl_zoo as mz
 CORRELATIONS = flags.DEFINE_list("correlations", ["0.5", "0.9", "1.0"], "Cosines of the tasks' weights.")
 NETWORKS = flags.DEFINE_list("networks", None, "Networks, of those in BUILDERS. Defaults to all.")
 SEEDS = flags.DEFINE_integer("seeds", 20, "Number of seeds.")
-TUNING_SEEDS = flags.DEFINE_integer(
-    "tuning_seeds", 3, "Seeds that choose the learning rate; others than the above."
-)
-RATES = flags.DEFINE_list(
-    "learning_rates", ["1e-4", "1e-3", "1e-2"], "Learning rates of Adam to choose from."
-)
+TUNING_SEEDS = flags.DEFINE_integer("tuning_seeds", 3, "More seeds, which choose the learning rate.")
+RATES = flags.DEFINE_list("learning_rates", ["1e-4", "1e-3", "1e-2"], "Learning rates to choose from.")
 STEPS = flags.DEFINE_integer("steps", 2000, "Steps.")
 POINTS = flags.DEFINE_integer("points", 5, "How often the test loss is taken; it divides the steps.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 64, "Examples in a step.")
@@ -79,7 +76,7 @@ class Runs:
     Args:
         build: Function that returns the network.
         seeds: Sequence of S seeds.
-        correlations: Sequence of C correlations; every seed runs with each, S × C runs.
+        correlations: Sequence of C correlations; every seed runs with each, S C runs.
     """
 
     def __init__(self, build, seeds, correlations):
@@ -99,7 +96,7 @@ class Runs:
         self.test_labels = self.label(self.test)
 
     def label(self, x):
-        """Return the labels `[runs, examples, tasks]` of inputs `[examples, 100]`, with noise of their own."""
+        """Return the labels `[runs, examples, tasks]` of inputs `[examples, 100]`, with noise."""
         linear = tf.einsum("bi,rit->rbt", x, self.weights)
         factors = tf.range(1.0, DATA.NUM_SINES + 1)
         waves = tf.sin(factors * linear[..., None] + self.phases[:, None, None, :])
@@ -197,9 +194,7 @@ def main(argv):
     del argv
     source = f"of {EXAMPLES.value:,}" if EXAMPLES.value else "never seen before"
     print(f"Test loss ÷ variance after {STEPS.value} steps of {BATCH_SIZE.value} examples {source}, mean ±")
-    print(
-        f"standard error of {SEEDS.value} seeds; the difference is of the first and the last correlation.\n"
-    )
+    print(f"standard error of {SEEDS.value} seeds; the difference is of the outer correlations.\n")
     header = ["network", *CORRELATIONS.value, "difference, seed by seed", "learning rates"]
     print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|", flush=True)
     results = {}

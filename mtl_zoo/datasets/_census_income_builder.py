@@ -72,7 +72,7 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
         files = self.info.metadata.get("files")
         if self._found() and files and self._found() != files:
             raise ValueError(
-                f"`data_dir` must not hold `census_income` of other files than `manual_dir`; give another, or "
+                f"`data_dir` must not hold `census_income` of other files than `manual_dir`; give another or "
                 f"delete '{self.data_path}'. Received: {files} in data_dir, {self._found()} in manual_dir"
             )
 

@@ -52,7 +52,7 @@ def arrays(correlation, draw):
 
 
 def parameters(correlation, draw):
-    """Return the weights `w` `[100, 2]` and `beta` `[5]` of a draw of tasks; arguments are those of `load`."""
+    """Return the weights `w` `[100, 2]` and the `beta` `[5]` of a draw; arguments are those of `load`."""
     return _draw_tasks(correlation, draw)[1:]
 
 
