@@ -147,6 +147,12 @@ def initial_weights(build, seed):
     return build().get_weights()
 
 
+def label_correlation(correlation):
+    """Return the Pearson correlation of the tasks' labels, the mean over seeds (the paper's figure 2)."""
+    draws = [DATA.arrays(correlation, seed)["validation"][1] for seed in range(SEEDS.value)]
+    return np.mean([np.corrcoef(labels["first"], labels["second"])[0, 1] for labels in draws])
+
+
 def best_rates(build, correlations, rates):
     """Return the index of the best learning rate per correlation."""
     tuning = Runs(build, range(SEEDS.value, SEEDS.value + TUNING_SEEDS.value), correlations)
@@ -195,6 +201,8 @@ def main(argv):
     source = f"of {EXAMPLES.value:,}" if EXAMPLES.value else "never seen before"
     print(f"Test loss ÷ variance after {STEPS.value} steps of {BATCH_SIZE.value} examples {source}, mean ±")
     print(f"standard error of {SEEDS.value} seeds; the difference is of the outer correlations.\n")
+    found = [f"{label_correlation(float(x)):.2f} at {x}" for x in CORRELATIONS.value]
+    print(f"Correlation of the labels: {', '.join(found)}.\n")
     header = ["network", *CORRELATIONS.value, "difference, seed by seed", "learning rates"]
     print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|", flush=True)
     results = {}

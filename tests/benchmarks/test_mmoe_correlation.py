@@ -18,7 +18,7 @@ def runs(study):
 
 def test_networks_are_those_of_the_paper(study):
     sizes = {name: build().count_params() for name, build in study.BUILDERS.items()}
-    experts, gate, heads = 8 * 101 * 16, 101 * 8, 2 * (17 * 8 + 9)
+    experts, gate, heads = 8 * 101 * 16, 100 * 8, 2 * (17 * 8 + 9)
     assert sizes["omoe"] == experts + gate + heads
     assert sizes["mmoe"] == experts + 2 * gate + heads
     assert sizes["shared_bottom_113"] == 101 * 113 + 2 * (114 * 8 + 9)
