@@ -50,10 +50,12 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
             homepage="https://doi.org/10.24432/C5N30T",
             citation=_CITATION,
             license=LICENSE,
+            metadata=tfds.core.MetadataDict(),
         )
 
     def _split_generators(self, dl_manager):
         rows = [row for path in self._files(dl_manager) for row in read(path)]
+        self.info.metadata["files"] = self._found() or list(FILES)
         order = np.random.default_rng(0).permutation(len(rows))
         parts = np.split(order, [round(0.7 * len(rows)), round(0.85 * len(rows))])
         return {
@@ -65,11 +67,24 @@ class CensusIncome(tfds.core.GeneratorBasedBuilder):
         for index in indices:
             yield int(index), rows[index]
 
+    def check_files(self):
+        """Raise an error if the dataset was prepared from other files than the manual directory holds now."""
+        files = self.info.metadata.get("files")
+        if self._found() and files and self._found() != files:
+            raise ValueError(
+                f"`data_dir` must not hold `census_income` of other files than `manual_dir`; give another or "
+                f"delete '{self.data_path}'. Received: {files} in data_dir, {self._found()} in manual_dir"
+            )
+
+    def _found(self):
+        """Return the names of the files that the manual directory holds."""
+        folder = self.manual_dir
+        return [] if folder is None else [x for x in FILES if pathlib.Path(folder, x).is_file()]
+
     def _files(self, dl_manager):
         """Return the files of the manual directory, or else of UCI."""
         if self.manual_dir is None:
             return dl_manager.download([URL + name for name in FILES])
-        found = [path for name in FILES if (path := pathlib.Path(self.manual_dir, name)).is_file()]
-        if not found:
+        if not self._found():
             raise ValueError(f"'{self.manual_dir}' must hold {' or '.join(FILES)}.")
-        return found
+        return [pathlib.Path(self.manual_dir, name) for name in self._found()]

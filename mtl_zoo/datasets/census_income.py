@@ -97,7 +97,8 @@ def load(split, batch_size, data_dir=None, manual_dir=None, seed=0, drop_remaind
         columns `[batch, 1]`, and int64 labels `[batch]`, 0 or 1.
 
     Raises:
-        ValueError: If there is no such split, the batch size is below 1, or a row of a file is not right.
+        ValueError: If there is no such split, the batch size is below 1, a row of a file is not right, or the
+            dataset was prepared from other files than `manual_dir` holds now.
         OSError: If the files are not there or cannot be read, or `data_dir` cannot be written.
     """
     from mtl_zoo.datasets._census_income_builder import CensusIncome
@@ -106,6 +107,7 @@ def load(split, batch_size, data_dir=None, manual_dir=None, seed=0, drop_remaind
     builder = CensusIncome(data_dir=data_dir)
     builder.manual_dir = manual_dir
     examples = pipeline.read(builder, SPLITS, split, seed)
+    builder.check_files()
     return pipeline.batches(examples, split, batch_size, _transform, seed, drop_remainder, 200_000)
 
 

@@ -47,14 +47,13 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, correla
 
 def arrays(correlation, draw):
     """Return `{split: (inputs, {task: labels})}`; arguments and shapes are those of `load`."""
-    correlation = arguments.number("correlation", correlation, least=-1, most=1)
-    draw = arguments.integer("draw", draw, 0, arguments.SEED)
-    random = np.random.default_rng(draw)
-    first, second = np.linalg.qr(random.normal(size=(NUM_INPUTS, 2)))[0].T
-    second = correlation * first + np.sqrt(1 - correlation**2) * second
-    weights = SCALE * np.stack([first, second], axis=1)
-    phases = random.uniform(0, 2 * np.pi, NUM_SINES)
+    random, weights, phases = _draw_tasks(correlation, draw)
     return {split: _draw(random, size, weights, phases) for split, size in SIZES.items()}
+
+
+def parameters(correlation, draw):
+    """Return the weights `w` `[100, 2]` and the `beta` `[5]` of a draw; arguments are those of `load`."""
+    return _draw_tasks(correlation, draw)[1:]
 
 
 def inputs():
@@ -65,6 +64,15 @@ def inputs():
 def encoder():
     """Return stages that suit the inputs: a dense one, of the paper's size of an expert."""
     return mlp(16)
+
+
+def _draw_tasks(correlation, draw):
+    correlation = arguments.number("correlation", correlation, least=-1, most=1)
+    random = np.random.default_rng(arguments.integer("draw", draw, 0, arguments.SEED))
+    first, second = np.linalg.qr(random.normal(size=(NUM_INPUTS, 2)))[0].T
+    second = correlation * first + np.sqrt(1 - correlation**2) * second
+    weights = SCALE * np.stack([first, second], axis=1)
+    return random, weights, random.uniform(0, 2 * np.pi, NUM_SINES)
 
 
 def _draw(random, number, weights, phases):

@@ -37,12 +37,26 @@ def load(split, batch_size, data_dir=None, seed=0, drop_remainder=False, draw=0)
         The paper does not say how its inputs are drawn.
     """
     pipeline.check(SIZES, split, batch_size, data_dir, seed, drop_remainder)
-    draw = arguments.integer("draw", draw, 0, arguments.SEED)
     del data_dir  # nothing is stored
-    examples = tf.data.Dataset.from_tensor_slices(_draw(draw)[split])
+    x, labels = arrays(SCALES, draw)[split]
+    examples = tf.data.Dataset.from_tensor_slices({"x": x, **labels})
     return pipeline.batches(
         examples, split, batch_size, _transform, seed, drop_remainder, shuffle_buffer=SIZES["train"]
     )
+
+
+def arrays(scales, draw):
+    """Return `{split: (inputs, {task: labels})}` of tasks of other scales; shapes are those of `load`.
+
+    Args:
+        scales: Dictionary from the names of tasks to their scales, as `SCALES`.
+        draw: As for `load`.
+    """
+    draw = arguments.integer("draw", draw, 0, arguments.SEED)
+    random = np.random.default_rng(draw)
+    shared = random.normal(scale=10.0, size=(NUM_INPUTS, NUM_OUTPUTS))
+    matrices = {name: shared + random.normal(scale=3.5, size=shared.shape) for name in scales}
+    return {split: _draw(random, size, scales, matrices) for split, size in SIZES.items()}
 
 
 def inputs():
@@ -55,17 +69,10 @@ def encoder():
     return mlp(100, 100, 100, 100)
 
 
-def _draw(seed):
-    """Return a dict of features for every split."""
-    random = np.random.default_rng(seed)
-    shared = random.normal(scale=10.0, size=(NUM_INPUTS, NUM_OUTPUTS))
-    matrices = {name: shared + random.normal(scale=3.5, size=shared.shape) for name in SCALES}
-    features = {}
-    for split, size in SIZES.items():
-        x = random.uniform(-1, 1, (size, NUM_INPUTS))
-        labels = {name: scale * np.tanh(x @ matrices[name]) for name, scale in SCALES.items()}
-        features[split] = {name: values.astype("float32") for name, values in {"x": x, **labels}.items()}
-    return features
+def _draw(random, number, scales, matrices):
+    x = random.uniform(-1, 1, (number, NUM_INPUTS))
+    labels = {name: scale * np.tanh(x @ matrices[name]) for name, scale in scales.items()}
+    return x.astype("float32"), {name: values.astype("float32") for name, values in labels.items()}
 
 
 def _transform(features):

@@ -1,19 +1,14 @@
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "plane.py"
+from tests.benchmarks.scripts import loaded
 
 
 @pytest.fixture(scope="module")
 def plane():
-    spec = importlib.util.spec_from_file_location("plane", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with loaded("plane") as script:
+        yield script
 
 
 def evaluate(plane, *point):

@@ -59,6 +59,22 @@ def test_splits_hold_every_row_once(places):
     assert sorted(itertools.chain(*splits.values())) == sorted(i % 90 for i in range(ROWS))
 
 
+def test_both_files_make_one_dataset_and_one_file_does_not_stand_for_both(tmp_path):
+    places = {"data_dir": tmp_path / "data", "manual_dir": tmp_path / "manual"}
+    write(places["manual_dir"], map(row, range(40)))
+    assert len(ages("train", places)) == 28
+    write(places["manual_dir"], map(row, range(40, 100)), name="census-income.data.gz")
+    message = (
+        r"must not hold `census_income` of other files .* \['census-income.test.gz'\] in data_dir, \['cens"
+    )
+    with pytest.raises(ValueError, match=message):
+        ages("train", places)
+    places["data_dir"] = tmp_path / "other"
+    splits = [ages(split, places) for split in census_income.SPLITS]
+    assert [len(found) for found in splits] == [70, 15, 15]
+    assert sorted(itertools.chain(*splits)) == sorted(i % 90 for i in range(100))
+
+
 def test_training_order_follows_from_the_seed(places):
     assert ages("train", places, seed=1) == ages("train", places, seed=1)
     assert ages("train", places, seed=1) != ages("train", places, seed=2)

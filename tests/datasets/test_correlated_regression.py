@@ -48,6 +48,15 @@ def test_the_formula():
         np.testing.assert_allclose(labels[name], expected, rtol=1e-6)
 
 
+def test_parameters_are_those_of_the_draw():
+    weights, phases = correlated_regression.parameters(0.5, draw=2)
+    x, labels = correlated_regression.arrays(0.5, draw=2)["test"]
+    linear = x @ weights
+    waves = np.sin(np.arange(1, 6) * linear[..., np.newaxis] + phases).sum(axis=-1)
+    noise = np.stack([labels["first"], labels["second"]], axis=1) - linear - waves
+    assert np.std(noise) == pytest.approx(0.1, rel=0.02)
+
+
 def test_draws():
     first, again, other = (only_batch(correlated_regression, "test", draw=draw)[0] for draw in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

@@ -23,6 +23,13 @@ def test_values():
     assert abs(agreement - expected) < 0.01
 
 
+def test_other_scales():
+    x, labels = scaled_regression.arrays({"a": 2.0, "b": 0.5, "c": 30.0}, draw=0)["test"]
+    assert x.shape == (2_000, 250)
+    sizes = {name: np.abs(values).max() for name, values in labels.items()}
+    assert sizes == {"a": 2.0, "b": 0.5, "c": 30.0}  # where the tangent is 1 in float32
+
+
 def test_draws():
     first, again, other = (only_batch(scaled_regression, "test", draw=draw)[0] for draw in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
