@@ -20,6 +20,12 @@ gc.freeze()  # what was imported stays: to look through it again and again takes
 gc.set_threshold(50_000, 20, 50)
 
 
+def pytest_collection_modifyitems(items):
+    """Put files with tests that take minutes first, so that no process ends with one alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True)
 def _doctest_names(doctest_namespace):
     doctest_namespace.update(keras=keras, mz=mz, np=np, tf=tf)
