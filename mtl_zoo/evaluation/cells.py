@@ -61,7 +61,7 @@ class Workers:
         with concurrent.futures.ThreadPoolExecutor(self.number) as pool:
             futures = {pool.submit(self._do, job): job for job in jobs}
             try:
-                for future in concurrent.futures.as_completed(futures):
+                for future in _ended(futures):
                     future.result()
                     report(futures[future])
             except BaseException as error:
@@ -115,6 +115,14 @@ class Workers:
         places = [str(pathlib.Path(files.__file__).parents[1]), os.environ.get("PYTHONPATH")]
         path = os.pathsep.join(filter(None, places))
         return {**dict.fromkeys(THREADS, share), **os.environ, "PYTHONPATH": path}
+
+
+def _ended(futures):
+    """Yield futures as they end; look up every second, since a signal may have reached another thread."""
+    left = set(futures)
+    while left:
+        ended, left = concurrent.futures.wait(left, 1.0, concurrent.futures.FIRST_COMPLETED)
+        yield from ended
 
 
 def _processors():
