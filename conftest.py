@@ -16,7 +16,7 @@ import tensorflow as tf
 import mtl_zoo as mz
 
 gc.collect()
-gc.freeze()  # what was imported stays: to look through it again and again takes a fifth of all the time
+gc.freeze()  # what was imported stays: to look through it again and again takes a seventh of all the time
 gc.set_threshold(50_000, 20, 50)
 
 

@@ -3,7 +3,7 @@
 from absl import flags
 
 from mtl_zoo.experiments import argument_text
-from mtl_zoo.experiments.names import exported, find
+from mtl_zoo.experiments.names import check_exported, exported
 
 
 class ChoicesParser(flags.ArgumentParser):
@@ -21,7 +21,7 @@ class ChoicesParser(flags.ArgumentParser):
         """Return a list of texts."""
         found = argument_text.split(argument)
         for text in found:
-            _known(self.kind, text)
+            check_exported(self.kind, text)
         return found
 
 
@@ -75,14 +75,9 @@ def pair_of(text):
     )
 
 
-def _known(kind, text):
-    """Return the name of what a text chooses; raise a `ValueError` if there is none."""
-    names = exported(kind)
-    return find(kind, text.partition(":")[0], dict(zip(names, names, strict=True)))
-
-
 def _is_known(kind, text):
     try:
-        return bool(_known(kind, text))
+        check_exported(kind, text)
     except ValueError:
         return False
+    return True

@@ -54,7 +54,7 @@ class Cell:
         path = self.path / FAILED
         return path.read_text("utf-8").strip() if path.is_file() else None
 
-    @property
+    @functools.cached_property
     def validation(self):
         """Dictionary of the metrics on the validation split."""
         return self.run.metrics["validation"]

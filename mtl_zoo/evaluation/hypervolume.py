@@ -1,10 +1,9 @@
 """How much of the space of trade-offs a set of models covers, and which of them no other one beats."""
 
-import importlib
-
 import numpy as np
 
 from mtl_zoo import arguments
+from mtl_zoo.extras import check_installed
 
 
 def hypervolume(points, reference, signs):
@@ -74,10 +73,7 @@ def _checked(points, signs):
 
 
 def _moocore():
-    try:
-        return importlib.import_module("moocore")
-    except ImportError as error:
-        raise ImportError(
-            "Hypervolumes and Pareto fronts need the extra `evaluation` of this package: "
-            f"pip install 'mtl-zoo[evaluation]'. Received: {error}"
-        ) from error
+    check_installed("moocore", "Hypervolumes and Pareto fronts need", "evaluation")
+    import moocore
+
+    return moocore

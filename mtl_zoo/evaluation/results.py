@@ -32,8 +32,9 @@ def rows(study):
         study: `Study`.
     """
     for method in study.methods:
+        chosen = study.chosen(method)
         for point in study.grid.points:
-            is_chosen = point == study.chosen(method)
+            is_chosen = point == chosen
             for seed in study.grid.seeds:
                 cell = study.cell(method, point, seed)
                 if not study.fault(cell, "validation"):

@@ -26,7 +26,16 @@ def check_name(kind, text):
         ValueError: If there is no such member.
     """
     if kind in ROOMS and f"mtl_zoo.{ROOMS[kind]}" not in sys.modules:
-        find(kind, text.partition(":")[0], dict.fromkeys(exported(kind)))
+        check_exported(kind, text)
+
+
+def check_exported(kind, text):
+    """Refuse an unknown name by the source alone; the arguments are those of `check_name`.
+
+    Raises:
+        ValueError: If there is no such member.
+    """
+    find(kind, text.partition(":")[0], dict.fromkeys(exported(kind)))
 
 
 def find(kind, name, members):

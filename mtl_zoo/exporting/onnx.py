@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mtl_zoo import arguments
 from mtl_zoo.exporting._conversion import check_path, trace, unconvertible, write
-from mtl_zoo.exporting._extra import check_installed
+from mtl_zoo.extras import check_installed
 from mtl_zoo.validation import check_tasks
 
 
@@ -40,7 +40,7 @@ def onnx(model, tasks, path, information=None):
     (probabilities,) = session.run(["left"], {"image": images})
     ```
     """
-    check_installed("tf2onnx", "Export to ONNX needs")
+    check_installed("tf2onnx", "Export to ONNX needs", "export")
     model = check_tasks(model, tasks, graph=True)
     _check_names(model, tasks)
     check_path(path, ".onnx")

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_zoo import arguments
-from mtl_zoo.exporting._extra import check_installed
 from mtl_zoo.exporting.describe import read_signatures
 from mtl_zoo.exporting.files import writing
 from mtl_zoo.exporting.model_card import check_files
 from mtl_zoo.exporting.raw_inputs import EXAMPLES, IMAGE_BYTES, PREPROCESSING
+from mtl_zoo.extras import check_installed
 from mtl_zoo.files import read_json, replaced
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -48,7 +48,7 @@ def write_warmup(path, inputs):
     Reference:
         [SavedModel Warmup](https://www.tensorflow.org/tfx/serving/saved_model_warmup)
     """
-    check_installed("tensorflow_serving.apis", "Warm-up requests need")
+    check_installed("tensorflow_serving.apis", "Warm-up requests need", "export")
     check_files(arguments.path("path", path))
     arguments.mapping("inputs", inputs)
     loaded = tf.saved_model.load(str(path))
@@ -80,7 +80,7 @@ def replay_warmup(path):
         print(signature, *outputs)
     ```
     """
-    check_installed("tensorflow_serving.apis", "Warm-up requests need")
+    check_installed("tensorflow_serving.apis", "Warm-up requests need", "export")
     from tensorflow_serving.apis import prediction_log_pb2
 
     file = pathlib.Path(path, WARMUP)

@@ -81,9 +81,14 @@ def balance(problem, batch, sums):
     return Balanced(losses, *gradients.balance(each, problem.balancer, batch.counts > 0))
 
 
+def knows_seeds(problem, batch):
+    """Return whether the weights of losses are known in every portion, before the losses of the others."""
+    return len(batch.portions) == 1 or problem.balancer is None
+
+
 def is_summed(problem, batch):
     """Return whether one backward pass gives the gradients of the sum of all losses, and no task its own."""
-    return problem.aggregator is None and (len(batch.portions) == 1 or problem.balancer is None)
+    return problem.aggregator is None and knows_seeds(problem, batch)
 
 
 def measure(problem, batch):

@@ -129,8 +129,8 @@ def _in_shared(problem, batch, scale):
 
 def _is_one_pass(problem, batch):
     """Return whether the gradients of all tasks come out of one backward pass."""
-    known = _has_weights(problem) and (len(batch.portions) == 1 or problem.balancer is None)
-    return known or forward.is_summed(problem, batch)
+    known = problem.aggregator is None or _has_weights(problem)
+    return known and forward.knows_seeds(problem, batch)
 
 
 def _has_weights(problem):
