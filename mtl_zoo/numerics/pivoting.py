@@ -42,8 +42,9 @@ def nonnegative_guesses(matrix, linear):
 
     def solution(free):
         both = ops.logical_and(free[:, :, None], free[:, None, :])
-        goal = ops.where(free, -linear, 0.0)
-        return ops.solve(ops.where(both, matrix, identity), goal[..., None])[..., 0]
+        system, goal = ops.where(both, matrix, identity), ops.where(free, -linear, 0.0)[..., None]
+        q, r = ops.qr(system)  # in a graph, `ops.solve` of Keras 3.8 fails
+        return ops.solve_triangular(r, ops.matmul(ops.swapaxes(q, -1, -2), goal))[..., 0]
 
     none = ops.zeros_like(linear)
     most = ops.full_like(none[:, :1], matrix.shape[0] + 1, "int32")
