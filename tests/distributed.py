@@ -23,10 +23,10 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.training import rows
+from mtl_zoo.training import mapping
 
 TASKS = (mz.Task.classification("kind", 3), mz.Task.regression("size"))
-UNROLLED = rows.MOST_UNROLLED, rows.MOST_GRADIENTS
+UNROLLED = mapping.MOST_UNROLLED, mapping.MOST_GRADIENTS
 STEPS, BATCH, EPOCHS = 4, 16, 3  # the epochs that DWA needs to change its weights
 METHODS = {
     "uncertainty": mz.balancers.Uncertainty,
@@ -91,7 +91,7 @@ def make_trainer(balancer="none", aggregator="none", space="shared", *words, **o
         x = looked_up(shared, late, bins[:, column]) if "tables" in words else shared
         own[task.name] = keras.layers.Dense(5, "tanh", name=f"{task.name}_dense")(x)
     model = keras.Model(inputs, {task.name: mz.heads.head(reused(own[task.name]), task) for task in TASKS})
-    rows.MOST_UNROLLED, rows.MOST_GRADIENTS = (1, 0) if space == "mapped" else UNROLLED
+    mapping.MOST_UNROLLED, mapping.MOST_GRADIENTS = (1, 0) if space == "mapped" else UNROLLED
     space = "shared" if space == "mapped" else space
     methods, every = (METHODS[balancer](), METHODS[aggregator]()), 3 if "lasting" in words else 1
     trainer = mz.Trainer(model, TASKS, *methods, space, refresh_every=every, **options)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mtl_zoo.aggregators.base import GramianAggregator, inner_products
 from mtl_zoo.training import distribution, sparse
-from mtl_zoo.training.columns import are_stacked, of_rows, reach
+from mtl_zoo.training.columns import are_stacked, reach
 
 
 class Joined(NamedTuple):
@@ -27,17 +27,7 @@ class Joined(NamedTuple):
     sources: list = ()
 
 
-def aggregate(rows, aggregator, losses, present=None, shares=None, num_local=0):
-    """Join the gradients of several tasks; as `join`, of whose answer it returns the gradients."""
-    return join(rows, aggregator, losses, present, shares, num_local).gradients
-
-
-def join(rows, aggregator, losses, present=None, shares=None, num_local=0):
-    """Join the gradients of several tasks; as `join_columns`, of rows as `gradients.jacobian` makes them."""
-    return join_columns(of_rows(rows), len(rows), aggregator, losses, present, shares, num_local)
-
-
-def join_columns(columns, num_tasks, aggregator, losses, present=None, shares=None, num_local=0):
+def join(columns, num_tasks, aggregator, losses, present=None, shares=None, num_local=0):
     """Join the gradients of several tasks.
 
     What more than one task reaches, and what is local, gets the aggregator's direction, what one task reaches

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from mtl_zoo.training import sparse
-from mtl_zoo.training.aggregation import aggregate as aggregate
+from mtl_zoo.training import one_hot, sparse
+from mtl_zoo.training.aggregation import join
+from mtl_zoo.training.columns import of_rows
 
 
 def multitask(
@@ -50,8 +51,8 @@ def multitask(
         gradients = weighted(pull, losses, variables, seeds, extra)
     else:
         parts = parts or [losses]
-        rows = jacobian(pull, parts, variables, [tf.unstack(seeds, len(losses))] * len(parts))
-        gradients = aggregate(rows, aggregator, losses, present)
+        columns = _columns(pull, parts, variables, [tf.unstack(seeds, len(losses))] * len(parts))
+        gradients = join(columns, len(losses), aggregator, losses, present).gradients
         gradients = add(gradients, pull(extra, variables)) if extra else gradients
     return [balancer_gradients.get(id(v), g) for v, g in zip(variables, gradients, strict=True)]
 
@@ -140,6 +141,13 @@ def jacobian(pull, parts, sources, derivatives):
         found = [pull([loss], sources, [seed]) for loss, seed in zip(losses, seeds, strict=True)]
         rows.append(found[0] if len(parts) == 1 else [_stack(column) for column in zip(*found, strict=True)])
     return rows
+
+
+def _columns(pull, parts, variables, derivatives):
+    """Return the columns of the gradients of every task; replicas may differentiate statistics together."""
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    found = one_hot.jacobian(pull, parts, derivatives, variables) if alone else None
+    return of_rows(jacobian(pull, parts, variables, derivatives)) if found is None else found
 
 
 def total(rows):

@@ -10,7 +10,7 @@ from mtl_zoo.aggregators.base import Aggregator
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.options import SPACES as SPACES
 from mtl_zoo.outputs import check_graph
-from mtl_zoo.training import gradients, masks, representation, rows
+from mtl_zoo.training import gradients, mapping, masks, representation
 from mtl_zoo.training.refresh import Refresh, refreshing
 
 
@@ -47,6 +47,11 @@ class Problem:
     def num_parts(self):
         """Into how many independent parts the aggregator needs the batch split."""
         return 1 if self.aggregator is None else self.aggregator.sub_batches
+
+    @property
+    def by_seeds(self):
+        """Whether one backward pass may be mapped over the tasks though the model cannot be cut."""
+        return not isinstance(self.model, keras.Function) and not _is_joint(self.model)
 
     @property
     def refresh(self):
@@ -174,15 +179,16 @@ def _split(model, tasks, aggregator):
 
 
 def _split_for_many(model, tasks):
-    """Return trunk and heads if a pass through the trunk that is mapped over the tasks pays, else `()`.
-
-    Statistics that replicas make together would have to be differentiated together, pass by pass.
-    """
-    together = any(getattr(layer, "synchronized", False) for layer in model._flatten_layers())
-    if together or len(tasks) <= rows.MOST_UNROLLED or not isinstance(model, keras.Function):
+    """Return trunk and heads if a pass through the trunk that is mapped over the tasks pays, else `()`."""
+    if _is_joint(model) or len(tasks) <= mapping.MOST_UNROLLED or not isinstance(model, keras.Function):
         return ()
     found = representation.split_if_possible(model, tasks)
-    return found if found and rows.pays(found[0], len(tasks)) else ()
+    return found if found and mapping.pays(len(tasks), len(found[0].trainable_variables)) else ()
+
+
+def _is_joint(model):
+    """Return whether replicas make statistics together, which are differentiated together, pass by pass."""
+    return any(getattr(layer, "synchronized", False) for layer in model._flatten_layers())
 
 
 def _jacobian_shape(problem):

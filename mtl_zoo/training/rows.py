@@ -5,25 +5,13 @@ from there to the variables is traced as a function of such gradients and mapped
 size of its graph does not depend on T.
 """
 
-import itertools
-
 import tensorflow as tf
 
-from mtl_zoo.training import gradients, sparse
+from mtl_zoo.training import gradients, mapping, one_hot, sparse
 from mtl_zoo.training.columns import are_stacked, of_rows, reach, unstacked
 
-# Passes of so many tasks, or that find so many gradients (tasks times variables of a trunk), are as quick to
-# trace one by one, and a loop has its price in a step: 5 % on a convnet of six variables with ten tasks.
-MOST_UNROLLED, MOST_GRADIENTS = 4, 80
-PARALLEL = 4  # passes at a time
 
-
-def pays(trunk, num_tasks):
-    """Return whether a pass through a trunk, a model, is to be mapped over the tasks."""
-    return num_tasks > MOST_UNROLLED and num_tasks * len(trunk.trainable_variables) > MOST_GRADIENTS
-
-
-def jacobian(pull, parts, derivatives, variables, cut=((), ())):
+def jacobian(pull, parts, derivatives, variables, cut=((), ()), by_seeds=False):
     """Return the gradients of every task.
 
     Args:
@@ -33,12 +21,17 @@ def jacobian(pull, parts, derivatives, variables, cut=((), ())):
         variables: List of variables.
         cut: Lists of the tensors where the trunk ends, and of the same where the heads start, as
             `forward.record` returns them. Defaults to none: every task has a pass of its own.
+        by_seeds: Whether, without a cut, one pass may be mapped over the tasks, as in `one_hot`. Defaults to
+            no.
 
     Returns:
         List of one column per variable, as in `columns`. With more than one part, a gradient has a leading
         axis for them.
     """
     before, after = cut
+    found = one_hot.jacobian(pull, parts, derivatives, variables) if by_seeds else None
+    if found is not None:
+        return found
     rows = gradients.jacobian(pull, parts, [*after, *variables], derivatives)
     if not after:
         return of_rows(rows)
@@ -99,7 +92,7 @@ def _of_trunk(pull, tensors, rows, variables, num_parts):
     for reached, tasks in ways.items():
         ends = [tensor for tensor, is_reached in zip(tensors, reached, strict=True) if is_reached]
         given = [[g for g in rows[task] if g is not None] for task in tasks]
-        way = _mapped if len(tasks) > MOST_UNROLLED and not tf.executing_eagerly() else _unrolled
+        way = _mapped if len(tasks) > mapping.MOST_UNROLLED and not tf.executing_eagerly() else _unrolled
         found[tuple(tasks)] = way(pull, ends, given, variables, num_parts)
     if len(found) == 1:
         return next(iter(found.values()))
@@ -137,49 +130,5 @@ def _mapped(pull, ends, rows, variables, num_parts):
     given = [tf.stack(list(map(tf.convert_to_tensor, column))) for column in zip(*rows, strict=True)]
     if num_parts > 1:
         given = [tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0)) for x in given]
-    found = _map(lambda *row: pull(ends, variables, row), given)
-    return [_column(x, v, len(rows), num_parts) for x, v in zip(found, variables, strict=True)]
-
-
-def _map(function, given):
-    """Map a function that returns gradients over tensors; return a list of its tensors for each gradient."""
-    specs = [tf.TensorSpec(x.shape[1:], x.dtype) for x in given]
-    traced = tf.function(function, autograph=False).get_concrete_function(*specs)  # tells what is `None`
-    numbers = [len(_tensors(x)) for x in traced.structured_outputs]
-    if not any(numbers):
-        return [[] for _ in numbers]
-    signature = [tf.TensorSpec(x.shape, x.dtype) for g in traced.structured_outputs for x in _tensors(g)]
-
-    def flat(row):
-        return [x for g in traced(*row) for x in _tensors(g)]
-
-    found = iter(tf.map_fn(flat, given, parallel_iterations=PARALLEL, fn_output_signature=signature))
-    return [list(itertools.islice(found, number)) for number in numbers]
-
-
-def _tensors(gradient):
-    """Return what a gradient is made of: nothing, slices and where they belong, or one tensor."""
-    if isinstance(gradient, tf.IndexedSlices):
-        return [gradient.values, gradient.indices]
-    return [] if gradient is None else [gradient]
-
-
-def _column(found, variable, num_tasks, num_parts):
-    """Return a column out of what was mapped; slices are of the same rows for every task."""
-    if not found:
-        return (None,) * num_tasks
-    if len(found) == 2:
-        return tuple(_slices(*found, variable, num_tasks, num_parts))
-    if num_parts == 1:
-        return found[0]
-    return tf.reshape(found[0], tf.concat([[num_tasks, num_parts], tf.shape(found[0])[1:]], 0))
-
-
-def _slices(values, indices, variable, num_tasks, num_parts):
-    """Return the sparse gradients of tasks out of what was mapped; parts have an axis behind the rows."""
-    shape = [*variable.shape]
-    if num_parts > 1:
-        values = tf.reshape(values, tf.concat([[num_tasks, num_parts], tf.shape(values)[1:]], 0))
-        values = tf.transpose(values, [0, 2, 1, *range(3, values.shape.rank)])
-        shape.insert(1, num_parts)
-    return [tf.IndexedSlices(x, indices[0], tf.constant(shape)) for x in tf.unstack(values, num_tasks)]
+    traced = mapping.trace(lambda *row: pull(ends, variables, row), given)
+    return mapping.columns(traced, given, variables, len(rows), num_parts)

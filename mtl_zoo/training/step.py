@@ -60,9 +60,10 @@ class Step:
         return finite.bad_tasks(self.columns, len(self.joined))
 
     def suspects(self):
-        """Return which tasks are likely why the step is not used, `[T]`: else those of huge losses."""
-        rows = self.bad_rows()
-        return tf.where(tf.reduce_any(rows), rows, finite.bad_squares(tf.square(self.losses)))
+        """Return which tasks are likely why the step is not used, `[T]`; if all or none, huge losses."""
+        rows, losses = self.bad_rows(), finite.bad_squares(tf.square(self.losses))
+        tells = tf.reduce_any(rows) & ~(tf.reduce_all(rows) & tf.reduce_any(losses))
+        return tf.where(tells, rows, losses)
 
     def faults(self):
         """Return boolean scalars, of which one is true if a loss or a gradient must not be used.
@@ -173,7 +174,7 @@ def _gradients(problem, batch, pull, found, cut, seeds):
     rest = [rows.of_all(pull, targets, problem.variables, cut)] if targets else []
     if _has_weights(problem):
         return [], [problem.aggregator.pull(pull, found.sums[0], problem.variables, derivatives[0]), *rest]
-    return rows.jacobian(pull, found.sums, derivatives, problem.variables, cut), rest
+    return rows.jacobian(pull, found.sums, derivatives, problem.variables, cut, problem.by_seeds), rest
 
 
 def _in_representation(problem, batch, scale):
@@ -215,7 +216,7 @@ def _pulled(problem, joined, pull, cut, passes):
 def _join(problem, batch, columns, losses, num_local=0):
     present, shares = batch.counts > 0, batch.shares()
     number = len(problem.tasks)
-    return aggregation.join_columns(columns, number, problem.aggregator, losses, present, shares, num_local)
+    return aggregation.join(columns, number, problem.aggregator, losses, present, shares, num_local)
 
 
 def _known(problem, found):

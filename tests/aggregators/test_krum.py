@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from mtl_zoo.aggregators import Krum
-from mtl_zoo.training import gradients
+from mtl_zoo.training.aggregation import join
+from mtl_zoo.training.columns import of_rows
 from tests.harness import assert_close, check_aggregator
 
 
@@ -63,12 +64,12 @@ def test_tasks_that_do_not_reach_a_variable_have_no_vote():
     rows = [[None if g is None else tf.constant(g, "float32") for g in row] for row in rows]
     aggregator = Krum(num_selected=2)
     aggregator.build((4, None))
-    found = gradients.aggregate(rows, aggregator, [1.0] * 4)
+    found = join(of_rows(rows), 4, aggregator, [1.0] * 4).gradients
     assert_close(found[0], reference(wide, 0, 2), "of all tasks")
     assert_close(found[1], narrow.mean(axis=0), "of two tasks")
     distances = np.linalg.norm(wide - reference(wide, 0, 2), axis=1)
     assert (np.array(aggregator.task_weights) > 0)[np.argmin(distances)]  # the weights of the widest set
-    found = gradients.aggregate(rows, aggregator, [1.0] * 4, tf.constant([False, True, True, True]))
+    found = join(of_rows(rows), 4, aggregator, [1.0] * 4, tf.constant([False, True, True, True])).gradients
     assert_close(found[1], narrow[1], "of the one that is present")
 
 

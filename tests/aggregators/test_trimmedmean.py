@@ -4,7 +4,8 @@ import scipy.stats
 import tensorflow as tf
 
 from mtl_zoo.aggregators import Mean, TrimmedMean
-from mtl_zoo.training import gradients
+from mtl_zoo.training.aggregation import join
+from mtl_zoo.training.columns import of_rows
 from tests.harness import assert_close, check_aggregator
 
 
@@ -49,7 +50,7 @@ def test_absent_tasks_do_not_count():
 def test_tasks_that_do_not_reach_a_variable_have_no_vote():
     rows = [[tf.constant([1.0]), tf.constant([5.0, -8.0])], [tf.constant([4.0]), tf.constant([7.0, -4.0])]]
     rows += [[tf.constant([6.0]), None], [tf.constant([9.0]), None]]
-    wide, narrow = gradients.aggregate(rows, TrimmedMean(), [1.0] * 4)
+    wide, narrow = join(of_rows(rows), 4, TrimmedMean(), [1.0] * 4).gradients
     np.testing.assert_allclose(wide, [5.0])
     np.testing.assert_allclose(narrow, [6.0, -6.0])
 

@@ -2,7 +2,8 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo.training.aggregation import aggregate, join, join_columns
+from mtl_zoo.training.aggregation import join
+from mtl_zoo.training.columns import of_rows
 from tests.training.test_gradients import PartsRecorder
 
 ROWS = [
@@ -17,7 +18,7 @@ def test_a_part_without_items_of_a_task_takes_the_gradient_of_all():
     shares = tf.constant([[0.25, 1 / 3], [0.0, 1 / 3], [0.75, 1 / 3]])
     aggregator = PartsRecorder()
     rows = [[row, None, row], [row, row, None]]
-    found = aggregate(rows, aggregator, [1.0, 1.0], shares=shares)
+    found = join(of_rows(rows), 2, aggregator, [1.0, 1.0], shares=shares).gradients
     block = aggregator.given[0][0]
     np.testing.assert_allclose(block[:, 0], [[2.0, 0.0], [0.5, 0.75], [0.0, 1.0]])
     np.testing.assert_allclose(block[:, 1], row)
@@ -34,32 +35,34 @@ def test_gradients_in_one_tensor_are_joined_as_others():
         (PartsRecorder(), gradients, {"shares": shares}),
     ):
         columns = [tuple(tf.unstack(given)), tf.constant(given)]
-        found = join_columns(columns, 2, aggregator, [1.0, 1.0], **kind)
+        found = join(columns, 2, aggregator, [1.0, 1.0], **kind)
         np.testing.assert_allclose(found.gradients[1], found.gradients[0], rtol=1e-6)
         assert found.gradients[0].shape == (2, 2)
 
 
 def test_what_is_joined_is_told():
     for aggregator in (mz.aggregators.MGDA(), mz.aggregators.Sum()):
-        joined = join(ROWS, aggregator, [1.0] * 3)
+        joined = join(of_rows(ROWS), 3, aggregator, [1.0] * 3)
         assert joined.tasks == [True, True, False]
         assert [float(g[0]) for g in joined.gradients[1:]] == [3.0, 4.0, 5.0]
 
 
 def test_squares_are_those_of_what_is_joined():
-    np.testing.assert_allclose(join(ROWS, mz.aggregators.MGDA(), [1.0] * 3).squares, [5.0, 5.0, 0.0])
-    assert join(ROWS, mz.aggregators.Sum(), [1.0] * 3).squares is None
-    assert join(ROWS[2:], mz.aggregators.MGDA(), [1.0]).squares is None
+    found = join(of_rows(ROWS), 3, mz.aggregators.MGDA(), [1.0] * 3)
+    np.testing.assert_allclose(found.squares, [5.0, 5.0, 0.0])
+    assert join(of_rows(ROWS), 3, mz.aggregators.Sum(), [1.0] * 3).squares is None
+    assert join(of_rows(ROWS[2:]), 1, mz.aggregators.MGDA(), [1.0]).squares is None
 
 
 def test_squares_of_all_calls_are_added_up():
     """Krum is called once for every set of tasks that reach the same."""
     rows = [[*row, tf.constant([1.0])] for row in ROWS]
-    np.testing.assert_allclose(join(rows, mz.aggregators.Krum(), [1.0] * 3).squares, [6.0, 6.0, 1.0])
+    found = join(of_rows(rows), 3, mz.aggregators.Krum(), [1.0] * 3)
+    np.testing.assert_allclose(found.squares, [6.0, 6.0, 1.0])
 
 
 def test_squares_tell_whose_gradient_is_not_finite():
     for value in (np.nan, np.inf, 1e30):
         rows = [ROWS[0], [tf.constant([value, 1.0]), *ROWS[1][1:]], ROWS[2]]
-        squares = join(rows, mz.aggregators.MGDA(), [1.0] * 3).squares
+        squares = join(of_rows(rows), 3, mz.aggregators.MGDA(), [1.0] * 3).squares
         np.testing.assert_array_equal(np.isfinite(squares), [True, False, True])

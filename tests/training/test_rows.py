@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import mtl_zoo as mz
-from mtl_zoo.training import columns, rows
+from mtl_zoo.training import columns, mapping, rows
 from mtl_zoo.training.batch import count, portions
 from mtl_zoo.training.problem import pose
 from mtl_zoo.training.step import compute
@@ -63,8 +63,8 @@ def at_once():
 
 
 def always_map(monkeypatch, most_unrolled=1):
-    monkeypatch.setattr(rows, "MOST_UNROLLED", most_unrolled)
-    monkeypatch.setattr(rows, "MOST_GRADIENTS", 0)
+    monkeypatch.setattr(mapping, "MOST_UNROLLED", most_unrolled)
+    monkeypatch.setattr(mapping, "MOST_GRADIENTS", 0)
 
 
 def apart():

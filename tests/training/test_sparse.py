@@ -9,6 +9,7 @@ import mtl_zoo as mz
 from mtl_zoo.aggregators import Aggregator
 from mtl_zoo.training import gradients, sparse
 from mtl_zoo.training.aggregation import join
+from mtl_zoo.training.columns import of_rows
 from tests.harness import dtype_policy, instance, methods
 from tests.training.test_gradients import Recorder
 
@@ -150,6 +151,7 @@ def test_direction_of_every_method_is_that_of_dense_gradients(name, monkeypatch)
         monkeypatch.setattr(keras.random, "uniform", lambda shape, dtype, seed: tf.fill(shape, 0.5))
     rows = rows_of_two_tasks(cls.sub_batches)
     shares = tf.constant([[0.2, 0.5], [0.5, 0.0], [0.3, 0.5]])[: cls.sub_batches]
+    shares = shares if cls.sub_batches > 1 else None
     answers = []
     for given in (rows, densified(rows, cls.sub_batches)):
         keras.utils.set_random_seed(0)
@@ -157,7 +159,7 @@ def test_direction_of_every_method_is_that_of_dense_gradients(name, monkeypatch)
         aggregator.build([(2, V * WIDTH)] * 3)
         answers.append(
             [
-                join(given, aggregator, [2.0, 0.5], present, shares if cls.sub_batches > 1 else None)
+                join(of_rows(given), 2, aggregator, [2.0, 0.5], present, shares)
                 for present in (tf.constant([True, True]), tf.constant([True, False]), None)
             ]
         )
@@ -173,7 +175,7 @@ def test_direction_of_every_method_is_that_of_dense_gradients(name, monkeypatch)
 
 def test_blocks_have_the_touched_rows():
     recorder = Recorder()
-    found = join(rows_of_two_tasks(1), recorder, [1.0, 1.0]).gradients
+    found = join(of_rows(rows_of_two_tasks(1)), 2, recorder, [1.0, 1.0]).gradients
     assert [tuple(block.shape) for block in recorder.given[0]] == [
         (2, 5 * WIDTH),
         (2, V * WIDTH),
