@@ -51,7 +51,7 @@ def compare(options):
     print("", *leaderboard.verdict(), sep="\n")
     for label, reason in leaderboard.study.failures().items():
         print(f"Left out: {label}: {reason}")
-    print(f"\nStudy directory: {options.run_dir}: leaderboard.md, results.csv, delta_m.png, trade_off.png")
+    print(f"\nStudy directory: {options.run_dir}: leaderboard.md, results.csv, recipes, pictures")
 
 
 def _define_lists(options):

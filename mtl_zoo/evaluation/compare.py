@@ -9,6 +9,7 @@ from mtl_zoo.evaluation.hypervolume import pareto_front
 from mtl_zoo.evaluation.leaderboard import Leaderboard, write_leaderboard
 from mtl_zoo.evaluation.probe import Probe
 from mtl_zoo.evaluation.progress import Progress
+from mtl_zoo.evaluation.recipes import write_recipes
 from mtl_zoo.evaluation.results import write_results
 from mtl_zoo.evaluation.study import Study
 
@@ -41,7 +42,7 @@ def compare(
 
     It writes `results.csv` (a row per training and task), `leaderboard.md` (what the data say of balancing,
     the table of the methods, and which differences are larger than chance), `delta_m.png`, `trade_off.png`,
-    `probe.png` and the runs in `cells/`.
+    `probe.png`, a recipe per method in `recipes/`, and the runs in `cells/`.
 
     Args:
         recipes: Sequence of `experiments.Recipe`, one per method, of the same data and tasks.
@@ -112,6 +113,7 @@ def _report(study, axes):
         failures = [f"{label}: {reason}" for label, reason in study.failures().items()]
         raise ValueError(f"At least one training must end well. Received: {failures[0]}")
     write_results(study)
+    write_recipes(study)
     write_leaderboard(leaderboard, _probed(study))
     if intervals := leaderboard.intervals():
         _save(plots.delta_m(intervals), study.path / "delta_m.png")

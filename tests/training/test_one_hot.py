@@ -20,6 +20,7 @@ from tests.training.test_rows import (
     everything,
     graph,
     labels,
+    num_nodes,
     plain,
     xla,
 )
@@ -135,28 +136,9 @@ def test_gradients_from_a_tape_alone(always):
     np.testing.assert_allclose(found()[0], expected[0], rtol=1e-5)
 
 
-def num_nodes(depth, num_tasks):
-    """Return the number of operations in the graph of a step, with those of its functions."""
-    tasks = [mz.Task.regression(f"task_{index}") for index in range(num_tasks)]
-    encoder = mz.encoders.mlp(*[4] * depth)
-    problem = pose(
-        Opaque(mz.architectures.hard_sharing(keras.Input((4,)), tasks, encoder)),
-        tasks,
-        aggregator=mz.aggregators.Mean(),
-    )
-
-    @graph
-    def step():
-        batch = count(problem, portions((tf.constant(WORDS, "float32"), labels(tasks)), 1))
-        return compute(problem, batch).gradients
-
-    definition = step.get_concrete_function().graph.as_graph_def()
-    return len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
-
-
 def test_the_graph_of_the_trunk_does_not_grow_with_the_tasks(always):
     always.setattr(mapping, "MOST_GRADIENTS", 0)
-    shallow, deep = (num_nodes(depth, 9) - num_nodes(depth, 6) for depth in (1, 3))
+    shallow, deep = (num_nodes(depth, 9, Opaque) - num_nodes(depth, 6, Opaque) for depth in (1, 3))
     assert deep == shallow
 
 

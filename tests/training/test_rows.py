@@ -179,11 +179,11 @@ def test_gradients_of_what_is_mapped_are_in_one_tensor(monkeypatch):
     assert [column.shape for column in found[:4]] == [(3, 4, 4), (3, 4), (3, 4, 3), (3, 3)]
 
 
-def num_nodes(depth, num_tasks):
+def num_nodes(depth, num_tasks, wrap=plain):
     """Return the number of operations in the graph of a step, with those of its functions."""
     tasks = [mz.Task.regression(f"task_{index}") for index in range(num_tasks)]
     model = mz.architectures.hard_sharing(keras.Input((4,)), tasks, mz.encoders.mlp(*[4] * depth))
-    problem = pose(model, tasks, aggregator=mz.aggregators.Mean())
+    problem = pose(wrap(model), tasks, aggregator=mz.aggregators.Mean())
 
     @graph
     def step():
