@@ -191,6 +191,33 @@ def reserved(path):
                 part.rmdir()
 
 
+@contextlib.contextmanager
+def locked(path):
+    """Keep other processes that ask for the same out of a directory; the system ends it with this process.
+
+    Args:
+        path: Directory.
+
+    Raises:
+        ValueError: If another process has it. Where a system knows no such lock, as Windows, nobody is kept
+            out.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    place = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{path} must be free. Received: another process is at work in it") from None
+        yield
+    finally:
+        os.close(place)
+
+
 def write_json(path, values):
     """Write a dictionary so that people can read it; the file is there whole, or as it was before.
 

@@ -36,6 +36,18 @@ def test_directory_that_cannot_be_written(tmp_path, path):
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_locked_directory_is_free_again_at_the_end(tmp_path):
+    pytest.importorskip("fcntl")
+    for _ in range(2):
+        with (
+            files.locked(tmp_path),
+            pytest.raises(ValueError, match="another process"),
+            files.locked(tmp_path),
+        ):
+            pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_json_has_not_becomes_null(tmp_path):
     values = {"test": {"loss": 0.5, "auc": float("nan")}, "list": [np.inf, None]}
     files.write_json(tmp_path / "metrics.json", values)

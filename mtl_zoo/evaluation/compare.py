@@ -64,7 +64,8 @@ def compare(
         `Leaderboard`.
 
     Raises:
-        ValueError: If something that was chosen is not right, or no training ended well.
+        ValueError: If something that was chosen is not right, another process is at work in the directory, or
+            no training ended well.
         OSError: If a place cannot be written.
         KeyboardInterrupt: If it was interrupted; started again, it goes on.
 
@@ -80,7 +81,7 @@ def compare(
     axes = _axes(study, trade_off)
     pool = Workers(arguments.integer("workers", workers, 1, MOST_WORKERS))
     quiet = arguments.flag("quiet", quiet)
-    with files.reserved(study.path):
+    with files.reserved(study.path), files.locked(study.path):
         _run(study, pool, quiet)
         return _report(study, axes)
 

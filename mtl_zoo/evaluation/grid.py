@@ -91,7 +91,8 @@ def methods_of(recipes, grid, baselines=True):
         Tuple of `Method`.
 
     Raises:
-        ValueError: If there are no recipes, or they are not of the same data and tasks.
+        ValueError: If there are no recipes, they are not of the same data and tasks, or they are for several
+            workers.
     """
     if not isinstance(recipes, (list, tuple)) or not recipes:
         raise ValueError(f"`recipes` must be a list of recipes. Received: recipes={recipes!r}")
@@ -140,6 +141,8 @@ def _check_once(name, values):
 
 
 def _check_common(recipes):
+    if any(recipe.strategy == "multi_worker" for recipe in recipes):
+        raise ValueError("`strategy` must be one of a single process. Received: strategy='multi_worker'")
     for key in COMMON:
         found = list(dict.fromkeys(str(recipe.get_config()[key]) for recipe in recipes))
         if len(found) > 1:

@@ -85,6 +85,11 @@ def test_recipes_of_other_data_are_refused(other):
         methods_of([Recipe(), Recipe(**other)], GRID)
 
 
+def test_recipes_for_several_workers_are_refused():
+    with pytest.raises(ValueError, match="Received: strategy='multi_worker'"):
+        methods_of([Recipe(strategy="multi_worker")], GRID)
+
+
 def test_no_recipes_are_refused():
     with pytest.raises(ValueError, match="must be a list of recipes"):
         methods_of([], GRID)
