@@ -5,7 +5,7 @@ import heapq
 
 import numpy as np
 
-WIDTH = 16  # of the beam
+WIDTH = 32  # of the beam
 
 
 def best_network(values, served):
@@ -62,7 +62,8 @@ def divide_exactly(values, budget):
 
 
 def divide_by_beam(values, budget):
-    """Return a good division of tasks among networks: a beam search, and moves of single tasks after it.
+    """Return a good division of tasks among networks: a beam search, whose answers are improved by
+    moves of single tasks.
 
     Args:
         values: As in `best_network`, of any number of tasks.
@@ -80,15 +81,20 @@ def divide_by_beam(values, budget):
     for task in range(len(values)):
         grown = {_with(division, task, place) for division in beam for place in _places(division, budget)}
         beam = heapq.nlargest(WIDTH, sorted(grown), key=total)
-    division, found = beam[0], None
-    while division != found:
-        found = division
-        for task in range(len(values)):
+    improved = (_improved(division, len(values), budget, total) for division in beam)
+    return list(map(list, max(improved, key=total)))
+
+
+def _improved(division, number, budget, total):
+    """Return a division in which no task is better moved to another network."""
+    before = None
+    while division != before:
+        before = division
+        for task in range(number):
             rest = _without(division, task)
-            moved = [_with(rest, task, place) for place in _places(rest, budget)]
-            better = max(moved, key=total)
-            division = better if total(better) > total(division) + _slack(values) else division
-    return list(map(list, division))
+            moved = (_with(rest, task, place) for place in _places(rest, budget))
+            division = max(division, *moved, key=total)  # the one before if none is better
+    return division
 
 
 def _members(number):
