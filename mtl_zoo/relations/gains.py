@@ -3,7 +3,7 @@
 import numpy as np
 
 from mtl_zoo import arguments
-from mtl_zoo.relations.task_matrix import TaskMatrix, square
+from mtl_zoo.relations.task_matrix import TaskMatrix, different, square
 
 
 def gains(results, names, signs=None):
@@ -28,7 +28,7 @@ def gains(results, names, signs=None):
     >>> gains([[0.8, 9.0], [0.6, 10.0]], ("auc", "error"), signs=(1, -1)).values.round(3).tolist()
     [[0.0, 0.1], [-0.25, 0.0]]
     """
-    names = arguments.texts("names", names)
+    names = different(names)
     results = square("results", results, len(names))
     signs = [1] * len(names) if signs is None else list(arguments.integers("signs", signs, -1, 1))
     if len(signs) != len(names) or not all(signs):

@@ -76,7 +76,7 @@ def group(affinity, budget):
     """
     budget = arguments.integer("budget", budget, 1, MOST_NETWORKS)
     affinity = affinity.matrix if isinstance(affinity, Affinity) else affinity
-    values = square("affinity", np.asarray(affinity))
+    values = square("affinity", affinity)
     names = affinity.names if isinstance(affinity, TaskMatrix) else range(len(values))
     values[np.eye(len(values), dtype=bool)] = 0.0
     for one, other in np.argwhere(~np.isfinite(values)):

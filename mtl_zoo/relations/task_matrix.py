@@ -38,11 +38,8 @@ class TaskMatrix:
     quantity: str = "affinity"
 
     def __post_init__(self):
-        names = arguments.texts("names", self.names)
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"`names` must be different names of tasks. Received: names={names}")
-        object.__setattr__(self, "names", names)
-        object.__setattr__(self, "values", square("values", self.values, len(names)))
+        object.__setattr__(self, "names", different(self.names))
+        object.__setattr__(self, "values", square("values", self.values, len(self.names)))
         arguments.text("quantity", self.quantity)
 
     def __array__(self, dtype=None, copy=None):
@@ -91,6 +88,14 @@ class TaskMatrix:
         return bool(np.isfinite(self.values[~np.eye(len(self.names), dtype=bool)]).all())
 
 
+def different(names):
+    """Return names of tasks, which must be different ones, as a tuple."""
+    found = arguments.texts("names", names)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"`names` must be different names of tasks. Received: names={names!r}")
+    return found
+
+
 def square(name, values, number=None):
     """Return a matrix of numbers, NaN among them, as an array `[T, T]` of float64.
 
@@ -106,8 +111,8 @@ def square(name, values, number=None):
         found = np.array(values)
     except ValueError:  # rows of several lengths
         found = np.array(None)
-    size = number or (len(found) if found.ndim else 0)
+    size = number or max(found.shape, default=0)
     if found.dtype.kind not in "iuf" or found.shape != (size, size) or not size:
         wanted = f"{number} rows of {number} numbers" if number else "a square matrix of numbers"
-        raise ValueError(f"`{name}` must be {wanted}. Received: {name}={values!r}")
+        raise ValueError(f"`{name}` must be {wanted}. Received: {found.dtype} of the shape {found.shape}")
     return found.astype("float64")
