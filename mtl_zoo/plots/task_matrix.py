@@ -48,7 +48,8 @@ def _draw_matrix(axes, values, names):
 def _draw_tree(axes, names, merges):
     """Draw merges from left, the most similar, to right."""
     order = _leaves(len(names), merges)
-    start = max((height for *_, height in merges), default=0.0)
+    heights = [height for *_, height in merges] or [0.0]
+    start = max(heights) + 0.1 * (max(heights) - min(heights) or 1.0)
     nodes = {leaf: (start, place) for place, leaf in enumerate(order)}
     for index, (one, other, height) in enumerate(merges, start=len(names)):
         (left, low), (right, high) = nodes[one], nodes[other]

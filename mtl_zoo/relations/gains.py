@@ -25,8 +25,9 @@ def gains(results, names, signs=None):
 
     Example:
 
-    >>> gains([[0.8, 9.0], [0.6, 10.0]], ("auc", "error"), signs=(1, -1)).values.round(3).tolist()
-    [[0.0, 0.1], [-0.25, 0.0]]
+    >>> found = gains([[0.8, 9.0], [0.6, 10.0]], ("auc", "error"), signs=(1, -1))
+    >>> round(float(found.of("auc", "error")), 3), round(float(found.of("error", "auc")), 3)
+    (0.1, -0.25)
     """
     names = different(names)
     results = square("results", results, len(names))

@@ -18,5 +18,5 @@ def test_a_tree_has_tasks_in_an_order_without_crossings():
     assert figure.get_suptitle() == "Together"
     assert [label.get_text() for label in tree.get_yticklabels()] == ["a", "c", "b", "d"]
     lines = [list(map(float, line.get_xdata())) for line in tree.lines]
-    assert lines == [[3, 3, 3, 3], [3, 2, 2, 3], [3, 1, 1, 2]]
+    assert lines == [[3.2, 3, 3, 3.2], [3.2, 2, 2, 3.2], [3, 1, 1, 2]]  # leaves begin at the left
     assert [list(map(float, line.get_ydata())) for line in tree.lines][2] == [0.5, 0.5, 2.5, 2.5]

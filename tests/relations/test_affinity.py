@@ -1,3 +1,7 @@
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -177,3 +181,43 @@ def test_two_known_groups_of_six_tasks_are_found_in_ten_of_ten_seeds():
     assert len(seeds.matrices) == 10
     halves = tuple(tuple(f"task_{index}" for index in range(start, start + 3)) for start in (0, 3))
     assert [group(matrix, 2).groups for matrix in seeds.matrices] == [halves] * 10
+
+
+REPLICAS = """
+import json, sys
+import keras, numpy as np, tensorflow as tf
+cpu, *_ = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import mtl_zoo as mz
+tasks = [mz.Task.regression(name) for name in "abc"]
+x = np.linspace(-1, 1, 32).reshape(8, 4).astype("float32")
+y = {"a": x[:, 0], "b": x[:, 1] ** 2, "c": np.where(np.arange(8) % 3 == 0, np.nan, x[:, 2])}
+weights, matrices = [], []
+one, two = tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+for strategy, watched in ((one, True), (two, True), (two, False)):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        encoder = mz.encoders.mlp(3, activation="tanh")
+        model = mz.architectures.hard_sharing(keras.Input((4,)), tasks, encoder)
+        trainer = mz.Trainer(model, tasks)
+        trainer.compile(keras.optimizers.SGD(0.1))
+        affinity = mz.relations.Affinity(every=2)
+        callbacks = [affinity][:watched]
+        trainer.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
+        weights.append(model.get_weights())
+        if watched:
+            matrices.append([affinity.matrix.values.tolist(), [x.tolist() for x in affinity.state]])
+            affinity.state = affinity.state
+            assert [x.tolist() for x in affinity.state] == matrices[-1][1]
+for watched, unwatched in zip(weights[1], weights[2], strict=True):
+    np.testing.assert_array_equal(watched, unwatched)
+print(json.dumps(matrices))
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_measure_what_one_device_does():
+    run = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, check=True)
+    (one, _), (two, _) = json.loads(run.stdout.splitlines()[-1])
+    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-6)
+    assert np.abs(one).min() > 1e-5

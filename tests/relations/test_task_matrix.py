@@ -48,4 +48,4 @@ def test_a_picture_has_a_dendrogram_if_all_pairs_are_known():
     assert figure.get_suptitle() == "Together"
     assert [text.get_text() for text in matrix.texts] == list("012345678")
     # b-c: (5 + 7) / 2 = 6 joins first, then a at ((1 + 3) / 2 + (2 + 6) / 2) / 2 = 3
-    assert [sorted(set(line.get_xdata())) for line in tree.lines] == [[6.0], [3.0, 6.0]]
+    assert [sorted(set(line.get_xdata())) for line in tree.lines] == [[6.0, 6.3], [3.0, 6.0, 6.3]]
