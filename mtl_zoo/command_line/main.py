@@ -1,4 +1,4 @@
-"""The command line: `mtl-zoo train`, `compare`, `evaluate`, `export`, `verify` and `list`."""
+"""The command line: `mtl-zoo train`, `compare`, `group`, `evaluate`, `export`, `verify` and `list`."""
 
 import sys
 
@@ -9,6 +9,7 @@ from mtl_zoo.command_line import (
     compare,
     evaluate,
     export,
+    group,
     inspect_table,
     list_choices,
     predict,
@@ -21,6 +22,7 @@ HELP = ("-h", "--help")
 COMMANDS = {
     "train": (train.train, train.define),
     "compare": (compare.compare, compare.define),
+    "group": (group.group, group.define),
     "evaluate": (evaluate.evaluate, evaluate.define),
     "export": (export.export, export.define),
     "verify": (verify.verify, verify.define),

@@ -98,7 +98,7 @@ def probe(recipe, steps=64):
     labelled = labelled_fractions(trainer.border.admit(train)[0], trainer.tasks)
     names = tuple(labelled)
     rows = _measured(trainer, train, steps)
-    return Probe(names, steps, _cosines(rows, names), _norms(rows, names), tuple(labelled.values()))
+    return Probe(names, steps, mean_cosines(rows, names), _norms(rows, names), tuple(labelled.values()))
 
 
 def _measured(trainer, train, steps):
@@ -124,8 +124,13 @@ def _whole_batch(train, tasks):
     return found
 
 
-def _cosines(rows, names):
-    """Return the mean cosines, as rows of a matrix."""
+def mean_cosines(rows, names):
+    """Return the mean cosines of a table of `GradientMonitor`, as rows of a matrix.
+
+    Args:
+        rows: Dictionaries, as `csv.DictReader` reads them.
+        names: Names of the tasks.
+    """
     pairs = {}
     for row in rows:
         if row["quantity"] == COSINE:

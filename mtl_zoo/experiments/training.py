@@ -20,7 +20,7 @@ from mtl_zoo.training import distribution
 from mtl_zoo.training.labels import labelled_fractions
 
 
-def train(recipe, run_dir, overwrite=False, export=None, quiet=False, test=True):
+def train(recipe, run_dir, overwrite=False, export=None, quiet=False, test=True, callbacks=()):
     """Train a model, select its best epoch by validation loss, and measure it; goes on if interrupted.
 
     Progress is printed to stderr. Of several workers all call this, with the same arguments.
@@ -32,6 +32,8 @@ def train(recipe, run_dir, overwrite=False, export=None, quiet=False, test=True)
         export: Directory for a SavedModel, which must not exist. Defaults to `None`: nothing is exported.
         quiet: Whether to hide progress. Defaults to `False`.
         test: Whether to measure it on the test split too. Defaults to `True`.
+        callbacks: Sequence of further Keras callbacks. One whose state must survive an interruption names it
+            as `callbacks.Resume` says. Defaults to none.
 
     Returns:
         `Run`; `None` on workers other than the chief, which write nothing.
@@ -54,7 +56,7 @@ def train(recipe, run_dir, overwrite=False, export=None, quiet=False, test=True)
         with strategy.scope():
             trainer, splits = _prepare(recipe)
         _print_labelled(splits["train"], trainer, quiet or not is_chief)
-        metrics = _fit(trainer, splits, recipe, written, resume, quiet)
+        metrics = _fit(trainer, splits, recipe, written, [*callbacks, resume], quiet)
         for split in ("validation", "test"):
             metrics[split] = measure(trainer, splits[split], quiet) if test or split != "test" else {}
         written.finish(metrics)
@@ -111,7 +113,7 @@ def _print_labelled(dataset, trainer, quiet):
         print("Labelled, in the first batches:", ", ".join(parts), file=sys.stderr)
 
 
-def _fit(trainer, splits, recipe, run, resume, quiet):
+def _fit(trainer, splits, recipe, run, callbacks, quiet):
     """Train, save the model of the best epoch and a picture, and return what `metrics.json` starts with."""
     started = time.monotonic()
     record = Record(run.path, recipe)
@@ -123,7 +125,7 @@ def _fit(trainer, splits, recipe, run, resume, quiet):
             splits["train"],
             validation_data=splits["validation"],
             epochs=recipe.epochs,
-            callbacks=[record, best, resume],
+            callbacks=[record, best, *callbacks],
             verbose=_verbosity(quiet),
         ).history
     if not math.isfinite(best.best):

@@ -35,13 +35,13 @@ def tick_integers(axis):
     axis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
-def draw_array(axes, name, array):
-    """Draw a matrix as colours from -1 to 1, or further if need be, with its values."""
-    limit = max(1.0, np.abs(array).max())
+def draw_array(axes, name, array, limit=None, form="{:.2f}"):
+    """Draw a matrix as colours up to a limit, or from -1 to 1 and further if need be, with its values."""
+    limit = limit or max(1.0, np.abs(array).max())
     axes.imshow(array, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(array):
         color = "white" if abs(value) > 0.6 * limit else "black"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)
+        axes.text(column, row, form.format(value), ha="center", va="center", color=color)
     axes.set(title=name, xticks=range(array.shape[1]), yticks=range(array.shape[0]))
 
 

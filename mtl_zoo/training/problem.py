@@ -31,6 +31,8 @@ class Problem:
         as_keras: Whether an embedding's gradient goes to the optimizer in as many slices as there are tokens,
             as Keras leaves it, if there is no aggregator. Optimizers that square gradients, as Adam, then
             square the parts of a sum. Defaults to `False`: one slice per row.
+        observers: Tuple of functions of the optimizer and the portions of a batch, called before every
+            update; they change nothing of the training. Defaults to none.
     """
 
     model: keras.Model
@@ -42,6 +44,7 @@ class Problem:
     trunk_and_heads: tuple = ()
     mask_model: keras.Model | None = None
     as_keras: bool = False
+    observers: tuple = ()
 
     @property
     def num_parts(self):

@@ -18,6 +18,8 @@ def make(problem, optimizer, own, portions, logs):
         portions: As `batch.portions` returns them.
         logs: `Logs`.
     """
+    for observe in problem.observers:
+        observe(optimizer, portions)
     before = remember(problem)
     given = [x for x in tf.nest.flatten(portions, expand_composites=True) if x is not None]
     with tf.control_dependencies(given):  # at the end of the data, no random number is drawn in vain

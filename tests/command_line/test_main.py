@@ -12,7 +12,8 @@ from mtl_zoo.versions import versions
     [
         (
             [],
-            "must be one of train, compare, evaluate, export, verify, predict, inspect, list. Received: ''",
+            "must be one of train, compare, group, evaluate, export, verify, predict, inspect, list. "
+            "Received: ''",
         ),
         (["fit"], "Received: 'fit'"),
         (["--run_dir=x", "train"], "Received: '--run_dir=x'"),
