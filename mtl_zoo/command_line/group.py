@@ -18,6 +18,7 @@ def define(options):
     text = "Updates between measurements of the affinities."
     flags.DEFINE_integer("every", 10, text, 1, 1_000_000, flag_values=options)
     recipe_flags.define(options, KEYS)
+    recipe_flags.define_file(options)
     own_data_flags.define(options)
     flags.DEFINE_bool("overwrite", False, "Whether to replace an earlier run.", flag_values=options)
     define_quiet(options)

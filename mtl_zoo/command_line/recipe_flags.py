@@ -46,6 +46,12 @@ def define_locations(options):
     define(options, LOCATIONS)
 
 
+def define_file(options):
+    """Define the flag of a recipe that others start from."""
+    text = "JSON file of a recipe, such as a run's config.json; flags beside it replace its values."
+    flags.DEFINE_string("recipe", None, text, flag_values=options)
+
+
 def define_count(options, name, default, text, most, least=1, **_):
     """Define a flag of an integer within bounds."""
     flags.DEFINE_integer(name, default, text, least, flag_values=options)
@@ -59,9 +65,15 @@ def recipe_of(options, dataset=None, keys=tuple(FIELDS)):
         options: `absl.flags.FlagValues`.
         dataset: Choice that takes the place of that of the flags. Defaults to none.
         keys: Names of the fields that have flags. Defaults to all.
+
+    Raises:
+        OSError: If the file of `--recipe` cannot be read.
+        ValueError: If it is no recipe.
     """
-    chosen = {FIELDS[key].name: options[key].value for key in keys}
-    return Recipe(**chosen | ({"dataset": dataset} if dataset else {}))
+    path = options["recipe"].value if "recipe" in options else None
+    chosen = {FIELDS[key].name: options[key].value for key in keys if not path or options[key].present}
+    chosen |= {"dataset": dataset} if dataset else {}
+    return dataclasses.replace(Recipe.read(path), **chosen) if path else Recipe(**chosen)
 
 
 def located(recipe, options):

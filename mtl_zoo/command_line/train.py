@@ -14,6 +14,7 @@ OF_CONTINUE = {"continue", "epochs", "run_dir", "export", "quiet", *LOCATIONS}
 def define(options):
     """Define the flags: those of a recipe, and where to write what."""
     recipe_flags.define(options)
+    recipe_flags.define_file(options)
     own_data_flags.define(options)
     flags.DEFINE_bool("overwrite", False, "Whether to replace an earlier run.", flag_values=options)
     more = "Whether to give a finished run more epochs, --epochs in all; its other choices stay."

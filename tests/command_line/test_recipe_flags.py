@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from absl import flags
 
@@ -9,6 +11,7 @@ from mtl_zoo.experiments.recipe import FIELDS
 def parsed(*arguments):
     options = flags.FlagValues()
     recipe_flags.define(options)
+    recipe_flags.define_file(options)
     options(["mtl-zoo train", *arguments])
     return options
 
@@ -50,3 +53,19 @@ def test_places_are_replaced_where_flags_tell_any():
     options(["mtl-zoo evaluate", "--data_dir=b"])
     recipe = Recipe(dataset="census_income", data_dir="a", manual_dir="c")
     assert recipe_flags.located(recipe, options).places() == {"data_dir": "b", "manual_dir": "c"}
+
+
+def test_flags_replace_values_of_a_recipe(tmp_path):
+    path = tmp_path / "recipe.json"
+    recipe = Recipe(dataset="breast_cancer", balancer="famo", epochs=3, task_names=("worst",))
+    recipe.write(path)
+    found = recipe_flags.recipe_of(parsed(f"--recipe={path}", "--epochs=10", "--data_dir=a"))
+    assert found == dataclasses.replace(recipe, epochs=10, data_dir="a")
+
+
+def test_a_recipe_that_is_none_names_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
+        recipe_flags.recipe_of(parsed(f"--recipe={tmp_path / 'nothing.json'}"))
+    (tmp_path / "other.json").write_text('{"datasets": 1}')
+    with pytest.raises(ValueError, match="datasets"):
+        recipe_flags.recipe_of(parsed(f"--recipe={tmp_path / 'other.json'}"))
