@@ -97,7 +97,7 @@ def check_tasks(model, tasks, graph=False):
     Traceback (most recent call last):
     ValueError: Every task must name an output of `model`. Received tasks ['income'], ...
     """
-    _check_model(model, graph)
+    check_model(model, graph)
     check_names(tasks)
     found = by_task(model, tasks)
     if isinstance(found, keras.Function):
@@ -129,7 +129,8 @@ def check_names(tasks):
     return names
 
 
-def _check_model(model, graph):
+def check_model(model, graph=False):
+    """Raise an error unless a model is a built `keras.Model`, and a functional one if `graph` says so."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a `keras.Model`. Received: {type(model).__name__}")
     if not model.built:
