@@ -7,7 +7,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo._activations import source_of_probabilities
-from mtl_zoo.outputs import by_task, check_shape, graph_of
+from mtl_zoo.outputs import by_task, check_shape, graph_of, has_own_losses
 
 # Names of signatures of an export, of layers that tasks share in architectures, and in the logs.
 RESERVED_NAMES = ("example", "features", "image_bytes", "loss", "serving_default", "shared", "val")
@@ -142,6 +142,16 @@ def check_model(model, graph=False):
         raise ValueError(
             "`model` must be a functional `keras.Model`, whose layers and outputs can be told apart. "
             f"Received: {type(model).__name__}, {_reason(model)}"
+        )
+
+
+def check_layers_alone(model):
+    """Raise an error unless a functional model is made of layers, and its class adds no losses to theirs."""
+    check_model(model, graph=True)
+    if has_own_losses(model):
+        raise ValueError(
+            "`model` must be made of layers alone: `keras.Model(model.input, model.output)` is, and does "
+            f"without the penalty. Received: {type(model).__name__}, with losses of its own"
         )
 
 

@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from mtl_zoo import arguments
-from mtl_zoo.outputs import graph_of, has_own_losses
+from mtl_zoo.outputs import graph_of
 from mtl_zoo.transfer.fisher import diagonal
+from mtl_zoo.validation import check_layers_alone
 
 
 def ewc(model, tasks, dataset, strength, labels="drawn", examples=1000, seed=None):
@@ -21,7 +22,8 @@ def ewc(model, tasks, dataset, strength, labels="drawn", examples=1000, seed=Non
             new tasks already added.
         tasks: Sequence of the old tasks.
         dataset: As for `fisher`, of the old tasks' data.
-        strength: Factor of the penalty. `F` is of one example, so what suits may be large.
+        strength: Factor of the penalty. `F` is of one example, so what suits may be large; plain gradient
+            descent diverges where it, the learning rate and an entry of `F` multiply to more than 2.
         labels: As for `fisher`.
         examples: As for `fisher`.
         seed: As for `fisher`.
@@ -50,11 +52,7 @@ def ewc(model, tasks, dataset, strength, labels="drawn", examples=1000, seed=Non
         ones: one penalty around the weights that serve both, rather than one for each of the former optima.
     """
     strength = arguments.number("strength", strength, least=0)
-    if has_own_losses(model):
-        raise ValueError(
-            "`model` must be made of layers alone: `keras.Model(model.input, model.output)` is, and does "
-            f"without the penalty. Received: {type(model).__name__}, with losses of its own"
-        )
+    check_layers_alone(model)
     found = diagonal(model, tasks, dataset, labels, examples, seed)
     graph = graph_of(model)
     consolidated = Consolidated(graph.input, graph.output, name=graph.name)

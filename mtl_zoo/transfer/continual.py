@@ -6,11 +6,11 @@ from mtl_zoo import arguments
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.graphs import call_of, made_of
 from mtl_zoo.heads import head as default_head
-from mtl_zoo.outputs import check_shape, graph_of, has_own_losses, named
+from mtl_zoo.outputs import check_shape, graph_of, named
 from mtl_zoo.task import Task
 from mtl_zoo.training.inlining import inlined
 from mtl_zoo.training.representation import boundary
-from mtl_zoo.validation import check_model
+from mtl_zoo.validation import check_layers_alone
 
 
 def add_task(model, task, stages=(), head=default_head, at=None):
@@ -64,12 +64,7 @@ def add_task(model, task, stages=(), head=default_head, at=None):
 
 def _graph(model):
     """Return a model as one graph of its layers, without inner models."""
-    check_model(model, graph=True)
-    if has_own_losses(model):
-        raise ValueError(
-            "`model` must be made of layers alone: `keras.Model(model.input, model.output)` is, and does "
-            f"without the penalty. Received: {type(model).__name__}, with losses of its own"
-        )
+    check_layers_alone(model)
     graph = graph_of(model)
     is_plain = not any(isinstance(operation, keras.Model) for operation in graph.operations)
     return graph if is_plain else inlined(graph)

@@ -10,7 +10,6 @@ from mtl_zoo.outputs import graph_of, named
 from mtl_zoo.training.inlining import inlined
 from mtl_zoo.validation import check_model
 
-
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
@@ -91,6 +90,10 @@ def _check_sources(sources, outputs):
             f"{list(outputs)}. Received: {list(sources)}"
         )
     for source in sources.values():
+        if not isinstance(source, keras.Model):
+            raise ValueError(
+                f"`from_model` must be a `keras.Model`, or a dict of such. Received: from_model={source!r}"
+            )
         check_model(source, graph=True)
 
 

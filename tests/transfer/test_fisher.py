@@ -13,6 +13,7 @@ X = RNG.normal(size=(200, 3))
 KERNEL, BIAS = np.array([[0.7], [-1.2], [0.3]]), np.array([0.4])
 P = 1.0 / (1.0 + np.exp(-(X @ KERNEL + BIAS)))
 LABELS = (RNG.uniform(size=P.shape) < P).astype(int)
+PAIR = np.ones((3, 2)), np.zeros(2)
 CLICK = mz.Task.binary("click")
 
 
