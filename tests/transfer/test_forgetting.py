@@ -27,7 +27,7 @@ def accuracy(model, name):
 def lost():
     """What each way loses of the old task's accuracy."""
     keras.utils.set_random_seed(0)
-    encoder = mz.encoders.mlp(24, 16, activation="tanh")
+    encoder = mz.encoders.mlp(48)
     old = mz.architectures.hard_sharing(keras.Input((4,)), [OLD], encoder)
     train(old, [OLD])
     before, start = accuracy(old, "old"), old.get_weights()
@@ -40,7 +40,7 @@ def lost():
             teacher = mz.transfer.Teacher(old, [OLD])
             tasks, data = [NEW, *teacher.tasks], teacher.label(DATA)
         elif way == "ewc":
-            model = mz.transfer.ewc(model, [OLD], DATA, strength=300.0, examples=400, seed=0)
+            model = mz.transfer.ewc(model, [OLD], DATA, strength=3.0, examples=400, seed=0)
         else:
             mz.transfer.freeze(model, tasks=["old"])
         train(model, tasks, data)
