@@ -16,6 +16,34 @@ def call_of(tensor):
     return operation._inbound_nodes[index]
 
 
+def taken(tensor):
+    """Return the tensors that the call which made one takes."""
+    return call_of(tensor).input_tensors
+
+
+def made_of(tensors, parents=taken):
+    """Return all that tensors of a graph are made of and themselves, each after what it is made of.
+
+    Args:
+        tensors: List of tensors.
+        parents: Function of a tensor that returns the tensors before it. Defaults to `taken`.
+
+    Example:
+
+    >>> x = keras.Input((2,), name="x")
+    >>> [tensor.name for tensor in made_of([x + 1.0])]
+    ['x', 'keras_tensor...']
+    """
+    order, waiting = {}, list(reversed(tensors))
+    while waiting:
+        before = [x for x in parents(waiting[-1]) if id(x) not in order]
+        waiting.extend(before)
+        if not before:
+            tensor = waiting.pop()
+            order[id(tensor)] = tensor
+    return list(order.values())
+
+
 def part(inputs, outputs):
     """Return the functional model from some tensors of a graph to others.
 

@@ -185,17 +185,17 @@ def _poisson(labels, logits):
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 def _ordinal_crossentropy(labels, logits):
-    return _sparse_crossentropy(labels, _log_probabilities(logits))
+    return _sparse_crossentropy(labels, ordinal_log_probabilities(logits))
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 def ordinal_probabilities(logits):
     """Return the probabilities of ordered classes; see `Task.ordinal`."""
-    return ops.softmax(_log_probabilities(logits), axis=-1)  # sums to 1 already, but for rounding
+    return ops.softmax(ordinal_log_probabilities(logits), axis=-1)  # sums to 1 already, but for rounding
 
 
-def _log_probabilities(logits):
-    """Return the logarithms of `P(label >= k) - P(label >= k + 1)`.
+def ordinal_log_probabilities(logits):
+    """Return the logarithms of the probabilities of ordered classes, `P(label >= k) - P(label >= k + 1)`.
 
     With `c_k = z_0 - t_k` that is `sigmoid(c_k) sigmoid(-c_{k+1}) (1 - exp(c_{k+1} - c_k))`, whose last
     factor is `sigmoid(z_{k+1})`: all of it without cancellation.

@@ -69,6 +69,19 @@ class ByTask(keras.Model):
         return answers
 
 
+@keras.saving.register_keras_serializable("mtl_zoo")
+class View(keras.Model):
+    """Other outputs of a functional model that has losses of its own, which stay.
+
+    Attributes:
+        source: That model.
+    """
+
+    @property
+    def losses(self):
+        return self.source.losses
+
+
 def graph_of(model):
     """Return a model as a functional one, or `None` if it is more than a graph of layers.
 
@@ -108,7 +121,12 @@ def by_task(model, tasks):
     used = {id(tensor) for tensor in chosen.values()}
     rest = [tensor for tensor in found.values() if id(tensor) not in used]
     others = dict(zip(map(str, range(len(rest))), rest, strict=True))
-    return keras.Model(graph.input, {**logits, **others}, name=graph.name)
+    return _view(graph, {**logits, **others})
+
+
+def has_own_losses(model):
+    """Return whether a model's class adds to the losses of its layers, as a penalty between towers does."""
+    return type(model).losses is not keras.Model.losses
 
 
 def predictions(model, tasks, outputs):
@@ -227,6 +245,14 @@ def check_shape(task, shape):
         raise ValueError(
             f"The output of task '{task.name}' must have shape {expected}. Received: shape={tuple(shape)}"
         )
+
+
+def _view(graph, outputs):
+    if not has_own_losses(graph):
+        return keras.Model(graph.input, outputs, name=graph.name)
+    view = View(graph.input, outputs, name=graph.name)
+    view.source = graph
+    return view
 
 
 def _is_same_size(size, expected):

@@ -7,7 +7,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo._activations import source_of_probabilities
-from mtl_zoo.outputs import by_task, check_shape, graph_of
+from mtl_zoo.outputs import by_task, check_shape, graph_of, has_own_losses
 
 # Names of signatures of an export, of layers that tasks share in architectures, and in the logs.
 RESERVED_NAMES = ("example", "features", "image_bytes", "loss", "serving_default", "shared", "val")
@@ -97,7 +97,7 @@ def check_tasks(model, tasks, graph=False):
     Traceback (most recent call last):
     ValueError: Every task must name an output of `model`. Received tasks ['income'], ...
     """
-    _check_model(model, graph)
+    check_model(model, graph)
     check_names(tasks)
     found = by_task(model, tasks)
     if isinstance(found, keras.Function):
@@ -129,7 +129,8 @@ def check_names(tasks):
     return names
 
 
-def _check_model(model, graph):
+def check_model(model, graph=False):
+    """Raise an error unless a model is a built `keras.Model`, and a functional one if `graph` says so."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a `keras.Model`. Received: {type(model).__name__}")
     if not model.built:
@@ -141,6 +142,16 @@ def _check_model(model, graph):
         raise ValueError(
             "`model` must be a functional `keras.Model`, whose layers and outputs can be told apart. "
             f"Received: {type(model).__name__}, {_reason(model)}"
+        )
+
+
+def check_layers_alone(model):
+    """Raise an error unless a functional model is made of layers, and its class adds no losses to theirs."""
+    check_model(model, graph=True)
+    if has_own_losses(model):
+        raise ValueError(
+            "`model` must be made of layers alone: `keras.Model(model.input, model.output)` is, and does "
+            f"without the penalty. Received: {type(model).__name__}, with losses of its own"
         )
 
 

@@ -179,3 +179,14 @@ def test_a_sequential_model_with_a_call_of_its_own_is_no_graph():
     assert outputs.graph_of(model) is None
     trainer = mz.Trainer(model, [TASKS[2]])
     np.testing.assert_allclose(trainer.predict(X, verbose=0), model(X), rtol=1e-5)
+
+
+def test_a_penalty_between_towers_stays_where_outputs_get_other_names():
+    tasks = [mz.Task.binary("a"), mz.Task.binary("b")]
+    model = mz.architectures.soft_sharing(keras.Input((4,)), tasks, mz.encoders.mlp(3))
+    others = [dataclasses.replace(task, name=f"{task.name}_again", output=task.name) for task in tasks]
+    view = outputs.by_task(model, others)
+    assert list(view.output) == ["a_again", "b_again"]
+    assert [float(x) for x in view.losses] == [float(x) for x in model.losses]
+    assert float(view.losses[0]) > 0
+    assert len(view.trainable_variables) == len(model.trainable_variables)

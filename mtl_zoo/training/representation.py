@@ -68,6 +68,42 @@ def split_if_possible(model, tasks):
     return _parts(graph.input, outputs, found, boundary) if boundary and is_open else ()
 
 
+def boundary(outputs):
+    """Return the tensors on which another task can grow: where the part that the outputs share ends.
+
+    Of several outputs that is the part that all of them need, or else that any two need, as far as trainable
+    variables lie before its end; of a single one all before the last operation with trainable variables.
+
+    Args:
+        outputs: Dict of the output tensors of a functional model without inner ones, by name.
+
+    Returns:
+        List of tensors; empty where there is no such part.
+    """
+    if len(outputs) == 1:
+        return _trained(_taken_by_head(next(iter(outputs.values()))))
+    tensors, users, tasks = _graph(outputs)
+    for least in (len(outputs), 2):
+        for level in (_most, _all):
+            shared = {node for node, sets in tasks.items() if len(level(sets)) >= least}
+            found = _trained(_boundary(tensors, users, shared))
+            if found:
+                return found
+    return []
+
+
+def _taken_by_head(output):
+    """Return what the last operation with trainable variables takes."""
+    node = call_of(output)
+    while not _can_be_trained(node.operation) and len(node.input_tensors) == 1:
+        node = call_of(node.input_tensors[0])
+    return node.input_tensors
+
+
+def _trained(tensors):
+    return [tensor for tensor in tensors if _has_past(tensor, _can_be_trained)]
+
+
 def _inlined(model, tasks):
     """Return a copy of a model, since Keras cannot save a model after its graph was cut, and its outputs."""
     graph = inlined(model)
@@ -105,10 +141,10 @@ def _found(outputs):
     tensors, users, tasks = _graph(outputs)
     for level in (_most, _all):
         found = _boundary(tensors, users, {node for node, sets in tasks.items() if len(level(sets)) > 1})
-        boundary = [tensor for tensor in found if _has_past(tensor, _can_be_trained)]
-        if boundary:
+        trained = _trained(found)
+        if trained:
             break
-    return found, boundary
+    return found, trained
 
 
 def _graph(outputs):

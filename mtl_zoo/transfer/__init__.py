@@ -1,0 +1,8 @@
+"""What a trained model can learn later, and what models can give to others."""
+
+from mtl_zoo.transfer.consolidation import ewc as ewc
+from mtl_zoo.transfer.continual import add_task as add_task
+from mtl_zoo.transfer.distillation import Teacher as Teacher
+from mtl_zoo.transfer.fisher import fisher as fisher
+from mtl_zoo.transfer.freezing import freeze as freeze
+from mtl_zoo.transfer.initialization import initialize as initialize
