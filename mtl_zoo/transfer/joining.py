@@ -29,7 +29,7 @@ def join(graphs, trunk):
     inputs = keras.tree.map_structure(_fresh, base.model.input)
     names = {call_of(x).operation.name for x in keras.tree.flatten(inputs)}
     shared = {name: _copy(layer, name) for name, layer in layers_of(base, trunk).items()}
-    results = {number: None for number in trunk}
+    results = dict.fromkeys(trunk)
     names |= shared.keys()
     _run([call for call in base.calls if call[0] in trunk], base, inputs, shared, results, names, "shared")
     outputs = {}
@@ -40,7 +40,7 @@ def join(graphs, trunk):
 
 
 def _run(calls, graph, inputs, shared, results, names, prefix):
-    """Make calls of copies, those of the trunk only once, and return the results by the ids of the originals."""
+    """Make calls of copies, of the trunk once for all graphs; return results by the ids of originals."""
     flat = keras.tree.flatten(inputs)
     known = {id(x): tensor for x, tensor in zip(graph.model.inputs, flat, strict=True)}
     copies = {}

@@ -13,9 +13,9 @@ from mtl_zoo.transfer.weight_matrices import input_axes
 def merge(base, models, method="task_arithmetic", scale=None, data=None):
     """Merge models that were trained from the same weights into one with all their outputs.
 
-    What `base` and all models have in common, up to the last layer with weights before each output, becomes one
-    trunk: the weights of `base` plus `scale` times what the method makes of the differences to them. Everything
-    else of a model is a head and stays as it is. Nothing is trained and no data are needed.
+    What `base` and all models have in common, up to the last layer with weights before each output, becomes
+    one trunk: the weights of `base` plus `scale` times what the method makes of the differences to them.
+    Everything else of a model is a head and stays as it is. Nothing is trained and no data are needed.
 
     | `method` | | `scale` |
     |---|---|---|
@@ -31,15 +31,15 @@ def merge(base, models, method="task_arithmetic", scale=None, data=None):
     authors' code.
 
     Args:
-        base: Functional `keras.Model`, or path of a `.keras` file: the model as it was before the trainings, or
-            its trunk alone.
-        models: Sequence of at least one functional `keras.Model` or path likewise. Layers of the trunk have the
-            names that they have in `base`, as in copies.
+        base: Functional `keras.Model`, or path of a `.keras` file: the model as it was before the trainings,
+            or its trunk alone.
+        models: Sequence of at least one functional `keras.Model` or path likewise. Layers of the trunk have
+            the names that they have in `base`, as in copies.
         method: One of the names above. Defaults to `"task_arithmetic"`.
         scale: Factor of the merged differences. Defaults to `None`: that of the table.
-        data: `tf.data.Dataset` of batches like those of all tasks together, of inputs or of `(inputs, labels)`, on
-            which the statistics of batch normalization are found anew. Defaults to `None`: they are the means of
-            those of the models, which are only near to those of the merged model.
+        data: `tf.data.Dataset` of batches like those of all tasks together, of inputs or of `(inputs,
+            labels)`, on which the statistics of batch normalization are found anew. Defaults to `None`: in
+            the trunk they are the means of those of the models, only near to what they should be.
 
     Returns:
         New functional `keras.Model` from the inputs of `base` to a dict of all outputs: by their keys in a
@@ -47,7 +47,7 @@ def merge(base, models, method="task_arithmetic", scale=None, data=None):
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If an argument is of the wrong kind, a model is not functional, inputs or layers of the same
+        ValueError: If an argument is of the wrong kind, a model is not functional, inputs or layers of one
             name differ, no layer with weights is common to all, two outputs have one name, or weights are not
             finite.
 
@@ -79,7 +79,7 @@ def merge(base, models, method="task_arithmetic", scale=None, data=None):
 
 
 def check(base, models, method, scale):
-    """Return a base and models, read from files where they are paths, and a scale, the method's for `None`."""
+    """Return a base and models, read from files if they are paths, and a scale, the method's for `None`."""
     if not isinstance(models, (list, tuple)) or not models:
         raise ValueError(f"`models` must be a sequence of at least one model. Received: models={models!r}")
     arguments.option("method", method, list(METHODS))

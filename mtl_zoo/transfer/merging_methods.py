@@ -1,7 +1,7 @@
 """Formulas that make one update of what several trainings changed, on arrays alone.
 
-An update is what a training added to a weight. All of one weight stand in an array `[T, *shape]`; where it is a
-linear map they are matrices `[T, inputs, outputs]`.
+An update is what a training added to a weight. All T of one weight stand in an array `[T, *shape]`; where it
+is a linear map they are matrices `[T, inputs, outputs]`.
 """
 
 import functools
@@ -20,8 +20,8 @@ class Method(NamedTuple):
     """A way to merge.
 
     Args:
-        combine: Function from a list of updates, an array `[T, *shape]` per weight, and the list of the axes of
-            their inputs, as `weight_matrices.input_axes` returns it, to the list of merged updates.
+        combine: Function from a list of updates, an array `[T, *shape]` per weight, and the list of the axes
+            of their inputs, as `weight_matrices.input_axes` returns it, to the list of merged updates.
         scale: What they are multiplied by before they are added to the weights, unless told otherwise.
     """
 
@@ -42,8 +42,8 @@ def total(updates):
 def ties(updates, kept=KEPT):
     """Trim, elect a sign, and average what agrees with it.
 
-    Of each model's updates the largest stay, by absolute value. The sign of an entry is that of the sum of what
-    stays; its value is the mean of what stays there and has that sign.
+    Of each model's updates the largest stay, by absolute value. The sign of an entry is that of the sum of
+    what stays; its value is the mean of what stays there and has that sign.
 
     Args:
         updates: Array `[T, parameters]` of all that a model consists of.
@@ -53,7 +53,7 @@ def ties(updates, kept=KEPT):
         Array `[parameters]`.
 
     Note:
-        Where what stays adds up to exactly 0, the sign is that of most other entries, as in the authors' code.
+        Where what stays adds up to exactly 0, the sign is that of most entries, as in the authors' code.
 
     Example:
 
@@ -73,8 +73,8 @@ def ties(updates, kept=KEPT):
 def tsv_m(updates):
     """Join the largest singular directions of every update, made orthogonal to one another.
 
-    Each of T updates keeps 1/T of its rank, the left and the right singular vectors of all of them are replaced
-    by the nearest orthonormal ones, and all keep their singular values.
+    Each of T updates keeps 1/T of its rank, the left and the right singular vectors of all of them are
+    replaced by the nearest orthonormal ones, and all keep their singular values.
 
     Args:
         updates: Array `[T, inputs, outputs]`.
@@ -114,10 +114,10 @@ def iso_c(updates):
 
 
 def wudi(updates, steps=STEPS):
-    """Descend from the sum of updates to where the merged one differs from each least on that task's inputs.
+    """Descend from the sum of updates to one that differs least from each on the inputs of its task.
 
-    A training changes a linear layer within the span of its inputs, so that the updates stand for them. What is
-    made smaller is the sum over tasks of `||updates[t]^T (merged - updates[t])||^2 / ||updates[t]||^2`.
+    A training changes a linear layer within the span of its inputs, so that the updates stand for them. What
+    is made smaller is the sum over tasks of `||updates[t]^T (merged - updates[t])||^2 / ||updates[t]||^2`.
 
     Args:
         updates: Array `[T, inputs, outputs]`.
@@ -127,11 +127,10 @@ def wudi(updates, steps=STEPS):
         Array `[inputs, outputs]`.
 
     Note:
-        The paper takes 300 steps of Adam with a learning rate of 1e-5, which fits updates of one size. These are
-        steps of gradient descent, which do not depend on the size, and all of them at once: on each singular
-        direction of the problem the distance shrinks by a known factor. With infinitely many they end in the
-        solution of the least squares next to the sum. That one is worse: it trusts directions of which the
-        updates tell nearly nothing.
+        The authors' code takes 300 steps of Adam with a learning rate of 1e-5, which fits updates of one
+        size. These are steps of gradient descent, which fit any, and all at once: in each singular direction
+        of the problem the distance shrinks by a known factor. Infinitely many would end in the solution of
+        the least squares next to the sum, which relies on directions of which updates tell nearly nothing.
 
     Reference:
         [Cheng et al., 2025](https://arxiv.org/abs/2503.08099), equation 12

@@ -21,8 +21,8 @@ class Graph(NamedTuple):
         name: What it is called in errors.
         model: Functional `keras.Model`.
         calls: List of pairs of a number and a node of Keras' graph, in the order of the computation. Calls
-            of several graphs have the same number if the same layer, or the same operation without weights, is
-            called on results with the same numbers.
+            in several graphs have the same number if layers of one name, or operations without weights that
+            do the same, are called on results with the same numbers.
         layers: Dict from the names of layers with weights to the layers.
     """
 
@@ -130,7 +130,7 @@ def _identity(operation):
 
 
 def _configuration(operation):
-    """Return in words what an operation does, whatever its name, its type of numbers and how it is trained."""
+    """Return in words what an operation does, whatever its name, its precision and how it is trained."""
     return f"{type(operation).__module__}.{type(operation).__name__} {_lasting(operation.get_config())}"
 
 
@@ -177,33 +177,43 @@ def _check_layers(base, graph, heads):
     """Raise an error if layers of one name are not of one kind."""
     for name in base.layers.keys() & graph.layers.keys() - heads:
         wanted, found = base.layers[name], graph.layers[name]
-        shapes = [[tuple(x.shape) for x in layer.weights] for layer in (wanted, found)]
-        if shapes[0] != shapes[1] or _configuration(wanted) != _configuration(found):
+        facts = [_facts(layer) for layer in (wanted, found)]
+        if facts[0] != facts[1]:
+            keys = [key for key in facts[0] if facts[0][key] != facts[1].get(key)]
             raise ValueError(
-                f"Layer '{name}' must be the same in `base` and in `{graph.name}`, or have another name there. "
-                f"Received: {type(wanted).__name__} with weights {shapes[0]} and {type(found).__name__} with "
-                f"weights {shapes[1]}, configured as {_lasting(wanted.get_config())} and "
-                f"{_lasting(found.get_config())}"
+                f"Layer '{name}' must be the same in `base` and in `{graph.name}`, or have another name "
+                f"in one of them. Received: {_of(facts[0], keys)} and {_of(facts[1], keys)}"
             )
+
+
+def _of(facts, keys):
+    return {key: facts.get(key) for key in keys}
+
+
+def _facts(layer):
+    """Return what must be the same in two layers for their weights to be merged."""
+    kind = f"{type(layer).__module__}.{type(layer).__name__}"
+    return {"class": kind, "shapes": [tuple(x.shape) for x in layer.weights], **_lasting(layer.get_config())}
 
 
 def _check_trunk(graphs, trunk, heads):
     base, common = graphs[0], set.intersection(*(set(graph.layers) for graph in graphs)) - heads
     found = layers_of(base, trunk).keys()
-    if not found and not common:
+    if not common:
         raise ValueError(
-            "`models` must be made from `base`: every one must have its layers, up to the heads, with their "
-            f"names. Received: {dict((graph.name, list(graph.layers)) for graph in graphs)}"
+            "`models` must be made from `base`: every one must have its layers up to the heads, with their "
+            f"names. Received: {[(graph.name, list(graph.layers)) for graph in graphs]}"
         )
     if common - found:
+        name = next(name for name in base.layers if name in common - found)
         raise ValueError(
-            f"Layers {sorted(common - found)} must be called on the same tensors in `base` and in every one of "
-            f"`models`. Received: {_wirings(graphs, min(common - found))}"
+            f"Layer '{name}' must be called on the same tensors in `base` and in every one of `models`. "
+            f"Received calls on {_wirings(graphs, name)}"
         )
     left_out = base.layers.keys() - found - base.ends
     if left_out:
         logging.warning(
-            "Layers %s of `base` are not merged: not every model has them up to its head.", sorted(left_out)
+            "Layers %s of `base` are not merged: not every model has them before its heads.", sorted(left_out)
         )
 
 

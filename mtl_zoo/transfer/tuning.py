@@ -32,8 +32,8 @@ class Tuned(NamedTuple):
 def tune(base, models, tasks, validation, method="task_arithmetic", scales=SCALES, data=None):
     """Merge models with the scale that is best on validation data.
 
-    A scale is judged by `mz.evaluation.delta_m` against the models themselves: the mean relative change of the
-    headline metrics of all tasks in percent, 0 if nothing is lost.
+    A scale is judged by `mz.evaluation.delta_m` against the models themselves: the mean relative change of
+    the headline metrics of all tasks in percent, 0 if nothing is lost.
 
     Args:
         base: As for `merge`.
