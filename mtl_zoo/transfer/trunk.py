@@ -175,9 +175,8 @@ def _described(model, kinds):
 
 def _check_layers(base, graph, heads):
     """Raise an error if layers of one name are not of one kind."""
-    for name in base.layers.keys() & graph.layers.keys() - heads:
-        wanted, found = base.layers[name], graph.layers[name]
-        facts = [_facts(layer) for layer in (wanted, found)]
+    for name in (name for name in base.layers if name in graph.layers and name not in heads):
+        facts = [_facts(found.layers[name]) for found in (base, graph)]
         if facts[0] != facts[1]:
             keys = [key for key in facts[0] if facts[0][key] != facts[1].get(key)]
             raise ValueError(

@@ -78,8 +78,8 @@ def shared_twice():
         (
             lambda: sequence(3, 3, 2),
             lambda: sequence(5, 3, 2),
-            r"Layer 'a' must be the same in `base` and in `models\[0\]`, or have another name in one of them. "
-            r"Received: {'shapes': \[\(4, 3\), \(3,\)\], 'units': 3} and {'shapes': \[\(4, 5\), \(5,\)\], 'un",
+            r"Layer 'a' must be the same in `base` and in `models\[0\]`, or have another name in one .* "
+            r"Received: {'shapes': \[\(4, 3\), \(3,\)\], 'units': 3} and {'shapes': \[\(4, 5\), ",
         ),
         (
             lambda: sequence(3, 3, 2),
@@ -89,21 +89,21 @@ def shared_twice():
         (
             lambda: sequence(4, 3, 2),
             shared_twice,
-            r"Layer 'b' must be called on the same tensors.* Received calls on {'base': \[\['a'\]\], 'models\[",
+            r"Layer 'b' must be called on the same tensors.* Received calls on {'base': \[\['a'\]\], ",
         ),
         (
             lambda: sequence(4, 3, 2),
             lambda: sequence(4, 3, 2, names="xyz"),
-            r"`models` must be made from `base`: .* Received: \[\('base', \['a', 'b', 'c'\]\), \('models\[0\]', ",
+            r"`models` must be made from `base`: .* Received: \[\('base', \['a', 'b', 'c'\]\), ",
         ),
         (
             lambda: keras.Model((x := keras.Input((5,))), layers.Dense(3, name="a")(x)),
             lambda: sequence(3, 2),
-            r"`models\[0\]` must have the inputs of `base`, \[\(\(None, 5\), 'float32'\)\]. Received: \[\(\(Non",
+            r"`models\[0\]` must have the inputs of `base`, \[\(\(None, 5\), 'float32'\)\]\. Received: ",
         ),
         (
-            lambda: keras.Model({"x": (x := keras.Input((4,)))}, layers.Dense(3, name="a")(x)),
-            lambda: keras.Model({"y": (x := keras.Input((4,)))}, layers.Dense(3, name="a")(x)),
+            lambda: keras.Model({"x": (x := keras.Input((4,), name="x"))}, layers.Dense(3, name="a")(x)),
+            lambda: keras.Model({"y": (x := keras.Input((4,), name="y"))}, layers.Dense(3, name="a")(x)),
             r"must have the inputs of `base`, {'x': .* Received: {'y': ",
         ),
     ],

@@ -45,5 +45,5 @@ def test_what_is_refused(parts):
     validation = tf.data.Dataset.from_tensor_slices((x, labels)).batch(16)
     with pytest.raises(ValueError, match="`scales` must hold finite numbers"):
         mz.transfer.tune(base, models, TASKS, validation, scales=[])
-    with pytest.raises(ValueError, match="must name an output of `model`. Received tasks"):
+    with pytest.raises(ValueError, match=r"must name an output of `model`. Received tasks"):
         mz.transfer.tune(base, models, [*TASKS, mz.Task.binary("more")], validation, scales=[1.0])

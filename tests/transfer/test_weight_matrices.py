@@ -11,7 +11,7 @@ from mtl_zoo.transfer.weight_matrices import input_axes, through
     [
         (layers.Dense(3), (4,), [(0,), None]),
         (layers.Conv1D(3, 2), (5, 4), [(0, 1), None]),
-        (layers.Conv2D(3, 2, groups=2), (5, 5, 4), [None, None]),
+        (layers.Conv2D(4, 2, groups=2), (5, 5, 4), [None, None]),
         (layers.Conv2DTranspose(3, 2), (5, 5, 4), [(3,), None]),
         (layers.DepthwiseConv2D(2), (5, 5, 4), [None, None]),
         (layers.SeparableConv2D(3, 2), (5, 5, 4), [None, (0, 1, 2), None]),
