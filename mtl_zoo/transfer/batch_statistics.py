@@ -4,11 +4,10 @@ import keras
 import tensorflow as tf
 
 
-def check(data):
-    """Return a dataset, or `None`."""
-    if data is not None and not isinstance(data, tf.data.Dataset):
-        raise ValueError(f"`data` must be a `tf.data.Dataset`. Received: data={data!r}")
-    return data
+def check_dataset(name, data):
+    """Raise an error unless an argument is a `tf.data.Dataset`."""
+    if not isinstance(data, tf.data.Dataset):
+        raise ValueError(f"`{name}` must be a `tf.data.Dataset`. Received: {name}={data!r}")
 
 
 def estimate(model, data):

@@ -68,8 +68,7 @@ def merge(base, models, method="task_arithmetic", scale=None, data=None):
     >>> sorted(merged.output)
     ['left', 'right']
     """
-    base, models, scale = check(base, models, method, scale)
-    batch_statistics.check(data)
+    base, models, scale = check(base, models, method, scale, data)
     graphs, common = trunk.find(base, models)
     model = join(graphs, common)
     _set_trunk(model, [trunk.layers_of(graph, common) for graph in graphs], METHODS[method], scale)
@@ -78,12 +77,14 @@ def merge(base, models, method="task_arithmetic", scale=None, data=None):
     return model
 
 
-def check(base, models, method, scale):
+def check(base, models, method, scale, data):
     """Return a base and models, read from files if they are paths, and a scale, the method's for `None`."""
     if not isinstance(models, (list, tuple)) or not models:
         raise ValueError(f"`models` must be a sequence of at least one model. Received: models={models!r}")
     arguments.option("method", method, list(METHODS))
     scale = METHODS[method].scale if scale is None else arguments.number("scale", scale)
+    if data is not None:
+        batch_statistics.check_dataset("data", data)
     found = [trunk.read(f"models[{index}]", model) for index, model in enumerate(models)]
     return trunk.read("base", base), found, scale
 

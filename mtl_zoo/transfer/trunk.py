@@ -178,7 +178,7 @@ def _check_layers(base, graph, heads):
     for name in (name for name in base.layers if name in graph.layers and name not in heads):
         facts = [_facts(found.layers[name]) for found in (base, graph)]
         if facts[0] != facts[1]:
-            keys = [key for key in facts[0] if facts[0][key] != facts[1].get(key)]
+            keys = [key for key in facts[0] | facts[1] if facts[0].get(key) != facts[1].get(key)]
             raise ValueError(
                 f"Layer '{name}' must be the same in `base` and in `{graph.name}`, or have another name "
                 f"in one of them. Received: {_of(facts[0], keys)} and {_of(facts[1], keys)}"

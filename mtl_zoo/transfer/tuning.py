@@ -52,7 +52,8 @@ def tune(base, models, tasks, validation, method="task_arithmetic", scales=SCALE
     """
     check_names(tasks)
     scales = arguments.numbers("scales", scales)
-    base, models, _ = check(base, models, method, None)
+    base, models, _ = check(base, models, method, None, data)
+    batch_statistics.check_dataset("validation", validation)
     single = _single(models, tasks, validation)
     none, whole = (merge(base, models, method, scale) for scale in (0.0, 1.0))
     start, changes = none.get_weights(), _changes(none, whole)
