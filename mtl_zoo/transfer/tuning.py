@@ -54,10 +54,10 @@ def tune(base, models, tasks, validation, method="task_arithmetic", scales=SCALE
     scales = arguments.numbers("scales", scales)
     base, models, _ = check(base, models, method, None, data)
     batch_statistics.check_dataset("validation", validation)
-    single = _single(models, tasks, validation)
     none, whole = (merge(base, models, method, scale) for scale in (0.0, 1.0))
     start, changes = none.get_weights(), _changes(none, whole)
     trainer = _trainer(whole, tasks)
+    single = _single(models, tasks, validation)
 
     def score(scale):
         _set(whole, start, changes, scale, data)
