@@ -52,6 +52,9 @@ PATH = {"text"}
 MAPPING = {"none", "dict"}
 
 
+FEW_UNITS = mz.architectures.hard_sharing(keras.Input((8,)), TASKS, encoders.mlp(4))
+
+
 def optional(kind):
     return kind | {"none"}
 
@@ -366,6 +369,27 @@ TABLE = [
         mz.transfer.initialize,
         {"model": build(architectures.cross_stitch)(), "from_model": build(architectures.hard_sharing)()},
         {"model": OBJECT, "from_model": OBJECT},
+    ),
+    (
+        mz.transfer.merge,
+        {"base": FEW_UNITS, "models": [FEW_UNITS]},
+        {
+            "base": OBJECT,
+            "models": OBJECT,
+            "method": OPTION,
+            "scale": optional(FINITE),
+            "data": {"none"},
+        },
+    ),
+    (
+        mz.transfer.tune,
+        {"base": FEW_UNITS, "models": [FEW_UNITS], "tasks": TASKS, "validation": None},
+        {"base": OBJECT, "models": OBJECT, "tasks": OBJECT, "method": OPTION, "validation": OBJECT},
+    ),
+    (
+        mz.transfer.tune,
+        {"base": FEW_UNITS, "models": [FEW_UNITS], "tasks": TASKS, "validation": None},
+        {"scales": OBJECT},
     ),
     (mz.exporting.Pixels, {}, {"scale": FINITE, "offset": FINITE}),
     (mz.evaluation.interval, {"values": [1.0, 2.0]}, {"values": OBJECT, "level": OBJECT}),

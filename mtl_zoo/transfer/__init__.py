@@ -6,3 +6,6 @@ from mtl_zoo.transfer.distillation import Teacher as Teacher
 from mtl_zoo.transfer.fisher import fisher as fisher
 from mtl_zoo.transfer.freezing import freeze as freeze
 from mtl_zoo.transfer.initialization import initialize as initialize
+from mtl_zoo.transfer.merging import merge as merge
+from mtl_zoo.transfer.tuning import Tuned as Tuned
+from mtl_zoo.transfer.tuning import tune as tune
