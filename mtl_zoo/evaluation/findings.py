@@ -89,4 +89,5 @@ def _rare(probe):
 def _listed(sentences):
     """Return the first of several sentences as one, and how many there are besides."""
     more = len(sentences) - MANY
-    return "; ".join(sentences[:MANY]) + (f"; and {more} more" if more > 0 else "") + "."
+    told = "; ".join(sentences[:MANY]).replace("; The ", "; the ")
+    return told + (f"; and {more} more" if more > 0 else "") + "."

@@ -56,7 +56,7 @@ def test_many_findings_are_counted():
     lines = text(probe(cosines, norms=(1.0, 9.0, 8.0, 7.0), labelled=(0.1, 0.1, 0.1, 0.1))).splitlines()
     assert lines[1].startswith("- The gradients of a and d conflict: their mean cosine is -0.60; ")
     assert lines[1].endswith("is -0.40; and 2 more.")
-    assert lines[2].endswith("; The gradient of d is 7.0 times as long as that of a.")
+    assert lines[2].endswith("; the gradient of d is 7.0 times as long as that of a.")
     assert lines[3].endswith("c has 10.0% of its labels; and 1 more.")
     assert lines[4].count(";") == 2
 
