@@ -20,6 +20,7 @@ if not program.answers_first():
     from mtl_zoo import layers as layers
     from mtl_zoo import optimizers as optimizers
     from mtl_zoo import plots as plots
+    from mtl_zoo import transfer as transfer
     from mtl_zoo.auxiliary import auxiliary_tasks as auxiliary_tasks
     from mtl_zoo.experiments import schedule as _schedule  # noqa: F401  # registered for Keras files
     from mtl_zoo.experiments import training as _training  # noqa: F401

@@ -55,7 +55,7 @@ FLOORS = (  # what stands on a floor imports from floors below and from its own,
     {"architectures", "datasets", "training"},
     {"callbacks", "exporting"},
     {"experiments"},
-    {"evaluation"},
+    {"evaluation", "transfer"},
     {"command_line"},
     {"__init__", "__main__"},
 )
