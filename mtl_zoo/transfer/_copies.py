@@ -40,7 +40,7 @@ class Copies:
         places: What `places` returns. Defaults to none.
         rank: As in `LowRank`. Defaults to 1.
         scale: As in `LowRank`. Defaults to 1.
-        trained: Sequence of operations whose weights are trained. Defaults to `None`: all.
+        trained: Sequence of operations whose weights are trained. Defaults to `None`: as in the old graph.
     """
 
     def __init__(self, copies=None, places=None, rank=1, scale=1.0, trained=None):
@@ -63,7 +63,8 @@ class Copies:
     def _copy(self, layer):
         numbers = self.numbers(layer)
         new = built(layer) if numbers else type(layer).from_config(layer.get_config())
-        new.trainable = self.trained is None or layer in self.trained
+        if self.trained is not None:
+            new.trainable = layer in self.trained
         if list(numbers) == [layer.name]:
             return LowRank(new, self.rank, numbers[layer.name], self.scale)
         if numbers:
