@@ -25,7 +25,7 @@ for share in np.linspace(0, 1, 5):
     shares = np.tile([share, 1 - share], (len(x), 1)).astype("float32")
     found = serve(x=tf.constant(x), preferences=tf.constant(shares))
     answers.append({name: answer.numpy().tolist() for name, answer in found.items()})
-assert not {"keras", "mtl_zoo"} & set(sys.modules)
+assert "mtl_zoo" not in sys.modules
 print(json.dumps(answers))
 """
 
@@ -143,7 +143,7 @@ def test_what_several_tasks_use_gets_adapters():
     adapted = [layer.name for layer in model.layers if hasattr(layer, "pairs")]
     assert adapted == ["shared_1_dense", "shared_2_dense"]
     assert mz.transfer.trained_parameters(model)["adapters"] == 2 * 2 * (3 + 4 + 4 + 4)
-    assert mz.transfer.trained_parameters(model)["frozen"] == 1 + 2  # a step, and the seed's state
+    assert mz.transfer.trained_parameters(model)["frozen"] == 1  # the number of steps
 
 
 @pytest.mark.parametrize(
