@@ -1,9 +1,9 @@
 """One model for every trade-off against separate models on `multi_digits`, and what is served from an export.
 
 The encoder is small and the epochs are few, so that the two digits compete for it. A model of `palora` is
-trained once; five models, `hard_sharing` with the same encoder, are trained with the weights 0, 0.25, 0.5, 0.75
-and 1 of the left digit (`Static`), each for as many steps. Fronts are of accuracies on the test split, and their
-hypervolumes are measured from the accuracy of a guess, 0.1.
+trained once; five models, `hard_sharing` with the same encoder, are trained with the weights 0, 0.25, 0.5,
+0.75 and 1 of the left digit (`Static`), each for as many steps. Fronts are of accuracies on the test split,
+and their hypervolumes are measured from the accuracy of a guess, 0.1.
 
     python benchmarks/trade_offs.py [--epochs=4] [--filters=4,8] [--units=16] [--output=trade_offs.png]
 """
