@@ -1,9 +1,9 @@
 """Low-rank adapters against full fine-tuning on `multi_digits`, from a trunk that knows single digits.
 
 The trunk learns one digit per image, at either place of `multi_digits`, from the source images of its
-training split. From there on every way trains for as many epochs; the epoch is chosen by validation loss, and
-the test set is used once per row. `merged` is how far the model of plain layers is from that with adapters, in
-parts of the largest logit.
+training split. From there on every way trains for as many epochs; the epoch is chosen by validation loss,
+and the test set is used once per row. `merged` is how far the model of plain layers is from that with
+adapters, in parts of the largest logit.
 
     python benchmarks/adapters.py [--epochs=8] [--learning_rate=2e-3] [--adapter_rate=1.5e-2] [--seed=0]
 """

@@ -120,7 +120,8 @@ def factors_of(layer):
 
 def _is_plain(layer):
     is_known = inspect.unwrap(type(layer).call).__module__.split(".")[0] in KNOWN_CALLS
-    is_special = layer.quantization_mode or layer.lora_enabled or layer.activity_regularizer
+    is_special = layer.quantization_mode or getattr(layer, "lora_enabled", False)
+    is_special = is_special or layer.activity_regularizer
     if isinstance(layer, CONVOLUTIONS):
         is_special = is_special or layer.groups > 1 or layer.padding == "causal"
         is_special = is_special or layer.data_format != "channels_last"
