@@ -25,7 +25,7 @@ import mtl_zoo as mz
 
 EPOCHS = flags.DEFINE_integer("epochs", 8, "Epochs of each way, and of the trunk.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-3, "Learning rate of Adam for all weights.")
-ADAPTER_RATE = flags.DEFINE_float("adapter_rate", 1.5e-2, "The same for adapters and heads.")
+ADAPTER_RATE = flags.DEFINE_float("adapter_rate", 1.5e-2, "The same for adapters and their heads.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples in a step.")
 EXAMPLES = flags.DEFINE_integer("examples", 20_000, "Images of single digits.")
@@ -66,20 +66,12 @@ def fully(model):
     return mz.architectures.hard_sharing(DATA.inputs(), DATA.TASKS, mz.encoders.backbone(trunk))
 
 
-def heads_alone(model):
-    found = fully(model)
-    for layer in found.layers:
-        layer.trainable = layer.name.endswith("_logits")
-    return found
-
-
 def ways(model):
     """Yield what is trained, a model from that of single digits, and its learning rate."""
     yield "all weights", fully(model), LEARNING_RATE.value
     for name, shared in {", the convolutions' shared": "conv", "": None}.items():
         adapted = mz.transfer.lora(model, DATA.TASKS, RANK.value, shared=shared, features=TRUNK)
         yield f"adapters of rank {RANK.value}{name}", adapted, ADAPTER_RATE.value
-    yield "the heads alone", heads_alone(model), ADAPTER_RATE.value
 
 
 def fit(trainer, training, epochs, learning_rate, **options):
