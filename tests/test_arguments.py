@@ -392,6 +392,47 @@ TABLE = [
         {"scales": OBJECT},
     ),
     (mz.exporting.Pixels, {}, {"scale": FINITE, "offset": FINITE}),
+    (
+        mz.transfer.lora,
+        {"model": build(architectures.hard_sharing)(), "tasks": TASKS},
+        {
+            "model": OBJECT,
+            "tasks": OBJECT,
+            "rank": COUNT,
+            "where": {"none"},
+            "shared": {"none"},
+            "scale": FINITE,
+            "features": {"none"},
+            "head": OBJECT,
+        },
+    ),
+    (
+        mz.transfer.palora,
+        {"model": build(architectures.hard_sharing)(), "tasks": TASKS},
+        {
+            "model": OBJECT,
+            "tasks": OBJECT,
+            "rank": COUNT,
+            "alpha": FINITE,
+            "where": {"none"},
+            "steps": {"billion"},
+            "concentration": POSITIVE,
+            "seed": SEED,
+        },
+    ),
+    (
+        mz.transfer.merge_lora,
+        {"model": build(architectures.hard_sharing)()},
+        {"model": OBJECT, "preferences": {"none"}},
+    ),
+    (
+        mz.transfer.with_preferences,
+        {
+            "dataset": tf.data.Dataset.from_tensors(BATCH),
+            "model": mz.transfer.palora(build(architectures.hard_sharing)(), TASKS),
+        },
+        {"dataset": OBJECT, "model": OBJECT, "preferences": {"none"}},
+    ),
     (mz.evaluation.interval, {"values": [1.0, 2.0]}, {"values": OBJECT, "level": OBJECT}),
     (mz.evaluation.probe, {"recipe": mz.experiments.Recipe()}, {"recipe": OBJECT, "steps": OBJECT}),
     (

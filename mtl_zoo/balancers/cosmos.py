@@ -6,8 +6,8 @@ from keras import ops
 from mtl_zoo import arguments
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.numerics import masked
+from mtl_zoo.numerics.dirichlet import log_gamma
 
-CANDIDATES = 8  # at least 95% of them are accepted
 TINY = 1e-30
 
 
@@ -64,19 +64,4 @@ class COSMOS(Balancer):
     def _draw(self, losses, present):
         if self.preferences is not None:
             return present * ops.convert_to_tensor(self.preferences, losses.dtype)
-        return masked.softmax(_log_gamma(losses.shape, self.alpha, losses.dtype, self.random), present)
-
-
-def _log_gamma(shape, alpha, dtype, seed):
-    """Sample logarithms of gamma variates, by Marsaglia and Tsang's method: XLA has no operation for them.
-
-    A sample for `alpha + 1` times `uniform ** (1 / alpha)` is one for `alpha`.
-    """
-    shift = alpha + 2.0 / 3.0
-    normal = keras.random.normal((CANDIDATES, *shape), dtype=dtype, seed=seed)
-    uniform = keras.random.uniform((CANDIDATES + 1, *shape), minval=TINY, dtype=dtype, seed=seed)
-    cube = ops.maximum(1.0 + normal / (9.0 * shift) ** 0.5, 1e-6) ** 3
-    score = 0.5 * ops.square(normal) + shift * (1.0 - cube + ops.log(cube))
-    first = ops.argmax(ops.log(uniform[:-1]) < score, axis=0)
-    accepted = ops.take_along_axis(ops.log(cube), first[None], axis=0)[0]
-    return accepted + ops.log(uniform[-1]) / alpha
+        return masked.softmax(log_gamma(losses.shape, self.alpha, losses.dtype, self.random), present)

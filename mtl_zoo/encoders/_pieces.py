@@ -150,20 +150,24 @@ def _copy(model, name, policy, redraw=False):
 
     clone = keras.models.clone_model(model, clone_function=rename, recursive=True)
     if not redraw:
-        _copy_state(model, clone)
+        copy_state(model, clone)
     return keras.Model(clone.input, clone.output, name=f"{name}_network")
 
 
-def _copy_state(model, clone):
-    """Give the layers of a clone what those of a model have learned, or were adapted to."""
-    pairs = zip(model._flatten_layers(), clone._flatten_layers(), strict=True)
-    for old, new in pairs:
-        if isinstance(old, keras.Model):
-            continue
-        store = {}
-        old.save_own_variables(store)
-        new.load_own_variables(store)
-        if hasattr(old, "save_assets"):
-            with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)
+def copy_state(model, clone):
+    """Give a clone, and the layers in it, what a model or a layer has learned, or was adapted to."""
+    for old, new in zip(model._flatten_layers(), clone._flatten_layers(), strict=True):
+        copy_own_state(old, new)
+
+
+def copy_own_state(old, new):
+    """Give a layer what another one has learned, or was adapted to, but for the layers in it."""
+    if isinstance(old, keras.Model):
+        return
+    store = {}
+    old.save_own_variables(store)
+    new.load_own_variables(store)
+    if hasattr(old, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
