@@ -14,6 +14,7 @@ from mtl_zoo.training.step import compute
 from tests.training.test_rows import (
     ENCODER,
     TASKS,
+    WAYS,
     WORDS,
     apart,
     check,
@@ -73,24 +74,12 @@ def is_mapped(model, tasks=TASKS, wrap=graph):
     return any(map(columns.are_stacked, found))
 
 
-@pytest.mark.parametrize(
-    "name", ["hard_sharing", "cross_stitch", "mmoe", "ple", "soft_sharing", "single_task"]
-)
+@pytest.mark.parametrize("name", ["hard_sharing", "cross_stitch", "mmoe", "single_task"])
 def test_architectures(name, always):
     assert check(architecture(name), always).by_seeds
 
 
-@pytest.mark.parametrize(
-    ("wrap", "options"),
-    [
-        (graph, {}),
-        (xla, {}),
-        (plain, {}),
-        (graph, {"number": 2}),
-        (graph, {"make": mz.aggregators.MoDo}),
-        (graph, {"make": mz.aggregators.TrimmedMean, "scale": 1024.0}),
-    ],
-)
+@WAYS
 def test_every_way(wrap, options, always):
     check(Opaque(everything()), always, wrap, **options)
 

@@ -131,7 +131,7 @@ def test_every_architecture(name, monkeypatch):
     assert bool(problem.trunk_and_heads) == (name not in ("soft_sharing", "single_task"))
 
 
-@pytest.mark.parametrize(
+WAYS = pytest.mark.parametrize(
     ("wrap", "options"),
     [
         (graph, {}),
@@ -143,6 +143,9 @@ def test_every_architecture(name, monkeypatch):
         (graph, {"make": mz.aggregators.TrimmedMean, "scale": 1024.0}),
     ],
 )
+
+
+@WAYS
 def test_every_way(wrap, options, monkeypatch):
     problem = check(everything(), monkeypatch, wrap, **options)
     assert problem.trunk_and_heads
