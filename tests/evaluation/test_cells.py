@@ -74,15 +74,6 @@ def test_processors_are_shared(jobs, does, monkeypatch):
     assert (jobs[0].cell.path / "threads").read_text() == "5"
 
 
-@pytest.fixture
-def interruptible():
-    """Have SIGINT interrupt, although a shell that runs the tests in the background has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_all_and_starts_no_more(jobs, does):
     does(WAITS)
     pool = Workers(2)
