@@ -3,6 +3,7 @@
 import re
 
 RECIPES = "recipes"
+LONGEST = 100  # characters of a file's name, which weights of many tasks exceed
 
 
 def write_recipes(study):
@@ -21,4 +22,5 @@ def write_recipes(study):
 def _file_name(method):
     """Return a method's name as that of a file; equal weighting goes without saying."""
     name = method.name.replace(", equal", "", 1) if method.is_equal else method.name
-    return re.sub(r"[^\w.=-]+", "_", name, flags=re.ASCII)
+    name = re.sub(r"[^\w.=-]+", "_", name, flags=re.ASCII)
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}_{method.recipe.hash[:8]}"

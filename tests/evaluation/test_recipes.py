@@ -27,6 +27,14 @@ def test_arguments_are_part_of_the_name(balancer, expected, tmp_path):
     assert (tmp_path / RECIPES / f"{expected}.json").is_file()
 
 
+def test_long_names_are_cut_and_differ(tmp_path):
+    balancers = [f"static:weights={[1.0] * 99 + [last]}" for last in (1.0, 2.0)]
+    write_recipes(study_of(tmp_path, balancers=balancers, rates=(0.1,)))
+    found = [path.name for path in (tmp_path / RECIPES).iterdir() if "static" in path.name]
+    assert len(found) == 2
+    assert max(map(len, found)) < 120
+
+
 def test_what_failed_has_no_recipe(tmp_path):
     study = study_of(tmp_path)
     for job in study.tuning():
