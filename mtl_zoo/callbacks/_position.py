@@ -83,7 +83,7 @@ def forward(epochs, number_of_epochs, number_of_steps):
 
 def _read(steps, size, number=None):
     """Go through the steps of an epoch; read the data of the first ones, or of all."""
-    for index, (_, _, data) in enumerate(steps):
+    for index, (*_, data) in enumerate(steps):  # the step, or its first and last number, before the data
         if number is None or index < number:
             for _ in range(size):
                 if next(data, None) is None:
