@@ -133,6 +133,12 @@ def product(recipe, architectures, weightings, spaces=("shared",), refreshes=(1,
     return list(dict.fromkeys(found))
 
 
+def check_single_process(recipe):
+    """Refuse a recipe for several workers, which start by themselves."""
+    if recipe.strategy == "multi_worker":
+        raise ValueError("`strategy` must be one of a single process. Received: strategy='multi_worker'")
+
+
 def _check_once(name, values):
     """Refuse values of which one is there twice, or none."""
     is_list = isinstance(values, (list, tuple)) and len(values) > 0
@@ -141,8 +147,8 @@ def _check_once(name, values):
 
 
 def _check_common(recipes):
-    if any(recipe.strategy == "multi_worker" for recipe in recipes):
-        raise ValueError("`strategy` must be one of a single process. Received: strategy='multi_worker'")
+    for recipe in recipes:
+        check_single_process(recipe)
     for key in COMMON:
         found = list(dict.fromkeys(str(recipe.get_config()[key]) for recipe in recipes))
         if len(found) > 1:

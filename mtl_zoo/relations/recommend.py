@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from mtl_zoo import arguments, files
-from mtl_zoo.evaluation.grid import EQUAL
+from mtl_zoo.evaluation.grid import EQUAL, check_single_process
 from mtl_zoo.experiments import Recipe, Run, train
 from mtl_zoo.relations.affinity import Affinity
 from mtl_zoo.relations.group import MOST_NETWORKS, group
@@ -41,8 +41,7 @@ def recommend(recipe, run_dir, budget=3, every=10, overwrite=False, quiet=False)
     recipe = dataclasses.replace(arguments.instance("recipe", recipe, Recipe), **EQUAL)
     budget = arguments.integer("budget", budget, 1, MOST_NETWORKS)
     affinity = Affinity(every)
-    if recipe.strategy == "multi_worker":
-        raise ValueError("`strategy` must be one of a single process. Received: strategy='multi_worker'")
+    check_single_process(recipe)
     if len(recipe.tasks()) < 2:
         raise ValueError(f"There must be two tasks at least. Received: {[x.name for x in recipe.tasks()]}")
     run = Run(run_dir)

@@ -51,8 +51,10 @@ def multitask(
         gradients = weighted(pull, losses, variables, seeds, extra)
     else:
         parts = parts or [losses]
-        columns = _columns(pull, parts, variables, [tf.unstack(seeds, len(losses))] * len(parts))
-        gradients = join(columns, len(losses), aggregator, losses, present).gradients
+        alone = tf.distribute.get_strategy().num_replicas_in_sync == 1  # others may make statistics together
+        derivatives = [tf.unstack(seeds, len(losses))] * len(parts)
+        found = columns(pull, parts, variables, derivatives, by_seeds=alone)
+        gradients = join(found, len(losses), aggregator, losses, present).gradients
         gradients = add(gradients, pull(extra, variables)) if extra else gradients
     return [balancer_gradients.get(id(v), g) for v, g in zip(variables, gradients, strict=True)]
 
@@ -143,10 +145,17 @@ def jacobian(pull, parts, sources, derivatives):
     return rows
 
 
-def _columns(pull, parts, variables, derivatives):
-    """Return the columns of the gradients of every task; replicas may differentiate statistics together."""
-    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-    found = one_hot.jacobian(pull, parts, derivatives, variables) if alone else None
+def columns(pull, parts, variables, derivatives, by_seeds):
+    """Return the gradients of every task as columns, by one mapped pass where that may be and pays.
+
+    Args:
+        pull: As for `jacobian`.
+        parts: Likewise.
+        variables: List of variables.
+        derivatives: As for `jacobian`.
+        by_seeds: Whether one pass may be mapped over the tasks, as in `one_hot`.
+    """
+    found = one_hot.jacobian(pull, parts, derivatives, variables) if by_seeds else None
     return of_rows(jacobian(pull, parts, variables, derivatives)) if found is None else found
 
 

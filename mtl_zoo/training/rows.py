@@ -7,7 +7,7 @@ size of its graph does not depend on T.
 
 import tensorflow as tf
 
-from mtl_zoo.training import gradients, mapping, one_hot, sparse
+from mtl_zoo.training import gradients, mapping, sparse
 from mtl_zoo.training.columns import are_stacked, of_rows, reach, unstacked
 
 
@@ -29,12 +29,9 @@ def jacobian(pull, parts, derivatives, variables, cut=((), ()), by_seeds=False):
         axis for them.
     """
     before, after = cut
-    found = one_hot.jacobian(pull, parts, derivatives, variables) if by_seeds else None
-    if found is not None:
-        return found
-    rows = gradients.jacobian(pull, parts, [*after, *variables], derivatives)
     if not after:
-        return of_rows(rows)
+        return gradients.columns(pull, parts, variables, derivatives, by_seeds)
+    rows = gradients.jacobian(pull, parts, [*after, *variables], derivatives)
     at_cut, behind = [row[: len(after)] for row in rows], [row[len(after) :] for row in rows]
     trunk = _of_trunk(pull, before, at_cut, variables, len(parts))
     return add(trunk, of_rows(behind), len(rows))
