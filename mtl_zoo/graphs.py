@@ -94,6 +94,13 @@ def _made(outputs, inputs, tensors, call):
     return keras.tree.map_structure(lambda x: known[id(x)], outputs)
 
 
+def fresh_inputs(inputs):
+    """Return inputs like those of a model, of the same names, in their structure."""
+    return keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, sparse=x.sparse, name=x.name), inputs
+    )
+
+
 def _fresh(tensor):
     if call_of(tensor).is_input:
         return tensor

@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo.graphs import Part, call_of, part
+from mtl_zoo.graphs import Part, call_of, fresh_inputs, part
 from mtl_zoo.training.inlining import inlined
 
 
@@ -212,8 +212,6 @@ def _has_state(operation):
 
 def _fixing(heads, number):
     """Return heads of which tensors after the first ones have no gradient."""
-    tensors, inputs = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, sparse=x.sparse, name=x.name), heads.input
-    )
+    tensors, inputs = fresh_inputs(heads.input)
     start = [*tensors[:number], *map(keras.ops.stop_gradient, tensors[number:])]
     return Part([tensors, inputs], heads([start, inputs]))

@@ -24,13 +24,6 @@ def graph_to_adapt(model):
     return inlined(graph)
 
 
-def fresh_inputs(graph):
-    """Return inputs like those of a graph, in their structure."""
-    return keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, sparse=x.sparse, name=x.name), graph.input
-    )
-
-
 class Copies:
     """Copies of the layers of a graph, each made once, with adapters in some of them.
 

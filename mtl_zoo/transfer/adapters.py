@@ -6,9 +6,10 @@ import keras
 from absl import logging
 
 from mtl_zoo import arguments, graphs
+from mtl_zoo.graphs import fresh_inputs
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.transfer._choice import calls_of, chosen, places
-from mtl_zoo.transfer._copies import Copies, fresh_inputs, graph_to_adapt
+from mtl_zoo.transfer._copies import Copies, graph_to_adapt
 from mtl_zoo.transfer.low_rank import LowRank
 from mtl_zoo.validation import check_names
 
@@ -155,7 +156,7 @@ def _streams(graph, ends, copies):
 
     A call with the same tensors as in another task's stream is not made again, unless its adapter differs.
     """
-    inputs, known, streams = fresh_inputs(graph), {}, {}
+    inputs, known, streams = fresh_inputs(graph.input), {}, {}
     for index, (name, end) in enumerate(ends.items()):
         calls = {}
 

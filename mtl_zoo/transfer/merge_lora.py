@@ -4,8 +4,9 @@ import keras
 
 from mtl_zoo import arguments, graphs
 from mtl_zoo.encoders._pieces import copy_own_state
+from mtl_zoo.graphs import fresh_inputs
 from mtl_zoo.transfer._choice import calls_of
-from mtl_zoo.transfer._copies import Copies, fresh_inputs, graph_to_adapt
+from mtl_zoo.transfer._copies import Copies, graph_to_adapt
 from mtl_zoo.transfer.adapted import Adapted
 from mtl_zoo.transfer.drawn_preferences import DrawnPreferences
 from mtl_zoo.transfer.low_rank import LowRank
@@ -52,7 +53,7 @@ def merge_lora(model, preferences=None):
             plain[key] = merged(*key, shares)
         return plain[key](*args, **kwargs)
 
-    inputs = fresh_inputs(graph)
+    inputs = fresh_inputs(graph.input)
     outputs = graphs.run(graph, keras.tree.flatten(inputs), call)
     copies.fill()
     kept = {name: x for name, x in inputs.items() if name not in chosen} if chosen else inputs

@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from mtl_zoo import arguments, graphs
 from mtl_zoo.encoders import _pieces
+from mtl_zoo.graphs import fresh_inputs
 from mtl_zoo.transfer._choice import chosen, places
-from mtl_zoo.transfer._copies import Copies, fresh_inputs, graph_to_adapt
+from mtl_zoo.transfer._copies import Copies, graph_to_adapt
 from mtl_zoo.transfer.drawn_preferences import DrawnPreferences
 from mtl_zoo.transfer.weighed_gradient import WeighedGradient
 from mtl_zoo.validation import check_tasks
@@ -67,7 +68,7 @@ def palora(model, tasks, rank=4, alpha=1.0, where=None, steps=1_000, concentrati
     draws = DrawnPreferences(steps, arguments.number("concentration", concentration, above=0), seed)
     _check(graph, tasks)
     copies = _copies(graph, tasks, rank, scale, where)
-    inputs = {x.name: x for x in keras.tree.flatten(fresh_inputs(graph))}
+    inputs = {x.name: x for x in keras.tree.flatten(fresh_inputs(graph.input))}
     preferences = keras.Input((len(tasks),), name=PREFERENCES)
     logits = _logits(graph, list(inputs.values()), copies, draws(preferences), tasks)
     copies.fill()
