@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks, encoders, layers
+from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks, encoders, layers, metrics
 from mtl_zoo.experiments import choices
 
 TASKS = [mz.Task.binary("click"), mz.Task.binary("buy")]
@@ -93,6 +93,12 @@ TABLE = [
         {"history": {"click_weight": [2.0], "buy_weight": [1.0]}, "tasks": TASKS},
         {"history": OBJECT, "tasks": OBJECT, "beta": FRACTION},
     ),
+    (
+        metrics.GAUC,
+        {"group": "user", "num_groups": 2},
+        {"group": TEXT, "num_groups": COUNT, "num_bins": COUNT},
+    ),
+    (metrics.NDCG, {}, {"k": optional(COUNT)}),
     (aggregators.AlignedMTL, {}, {"scale_mode": OPTION, "preferences": {"none"}}),
     (aggregators.CAGrad, {}, {"c": NOT_NEGATIVE}),
     (aggregators.ConFIG, {}, {"preferences": {"none"}}),
