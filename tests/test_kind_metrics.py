@@ -22,6 +22,14 @@ def test_ndcg_is_that_of_scikit_learn_without_ties():
     np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
 
 
+def test_ndcg_is_that_of_scikit_learn_with_ties():
+    metric = kind_metrics.NDCG()
+    metric.update_state(RELEVANCE[1:], SCORES[1:])
+    expected = sklearn.metrics.ndcg_score([[1.0, 0.0, 0.0]], SCORES[1:, [0, 1, 3]])
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    assert expected < 1
+
+
 def test_deviance_is_that_of_scikit_learn():
     counts, rates = np.array([[0.0], [3.0], [1.0]]), np.array([[0.5], [2.0], [1.0]])
     metric = kind_metrics.PoissonDeviance()

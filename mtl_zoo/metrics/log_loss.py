@@ -1,6 +1,7 @@
 """The mean negative logarithm of the probability of what came."""
 
 import keras
+from keras import ops
 
 from mtl_zoo.kind_metrics import OfItems
 
@@ -30,6 +31,7 @@ class LogLoss(OfItems):
 
 
 def _log_loss(labels, predictions):
+    labels, predictions = (ops.convert_to_tensor(x, "float32") for x in (labels, predictions))
     if len(labels.shape) < len(predictions.shape):
         return keras.losses.sparse_categorical_crossentropy(labels, predictions)
     return keras.losses.binary_crossentropy(labels, predictions)
