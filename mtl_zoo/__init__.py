@@ -18,6 +18,7 @@ if not program.answers_first():
     from mtl_zoo import exporting as exporting
     from mtl_zoo import introspection as introspection
     from mtl_zoo import layers as layers
+    from mtl_zoo import metrics as metrics
     from mtl_zoo import optimizers as optimizers
     from mtl_zoo import plots as plots
     from mtl_zoo import relations as relations

@@ -8,7 +8,7 @@ from mtl_zoo import arguments, kind_metrics, kinds
 UP = {
     *("accuracy", "binaryaccuracy", "categoricalaccuracy", "sparsecategoricalaccuracy"),
     *("topkcategoricalaccuracy", "sparsetopkcategoricalaccuracy", "pairwiseaccuracy"),
-    *("auc", "precision", "recall", "precisionatrecall", "recallatprecision"),
+    *("auc", "gauc", "precision", "recall", "precisionatrecall", "recallatprecision"),
     *("sensitivityatspecificity", "specificityatsensitivity", "truepositives", "truenegatives"),
     *("f1score", "fbetascore", "iou", "binaryiou", "meaniou", "onehotiou", "onehotmeaniou", "ndcg"),
     *("cosinesimilarity", "r2score", "concordancecorrelation", "pearsoncorrelation"),
@@ -19,7 +19,7 @@ DOWN = {
     *("kldivergence", "hinge", "squaredhinge", "categoricalhinge", "classdistance"),
     *("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy"),
     *("binaryfocalcrossentropy", "categoricalfocalcrossentropy", "dice", "tversky"),
-    *("falsepositives", "falsenegatives", "hammingloss", "hammingdistance"),
+    *("falsepositives", "falsenegatives", "hammingloss", "hammingdistance", "logloss"),
 }
 SIGNS = {"max": 1, "min": -1}
 LOSS = "loss"  # the key in the logs of what is trained

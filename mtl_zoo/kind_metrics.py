@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.items import is_missing
 
 
@@ -46,12 +47,24 @@ class PairwiseAccuracy(OfItems):
 class NDCG(OfItems):
     """Mean over lists of the normalized discounted cumulative gain, with gains `2^relevance - 1`.
 
+    Candidates of one score share the discounts of their places, so that the order of a list does not matter.
+
+    Args:
+        k: Number of places that count. Defaults to `None`: all.
+        name: Name of the metric. Defaults to `"ndcg"`, or `"ndcg_at_5"` with `k=5`.
+        dtype: As for `keras.metrics.Metric`.
+
     Reference:
         [Burges et al., 2005](https://doi.org/10.1145/1102351.1102363), section 5
     """
 
-    def __init__(self, name="ndcg", dtype=None):
-        super().__init__(_ndcg, name, dtype)
+    def __init__(self, k=None, name=None, dtype=None):
+        self.k = None if k is None else arguments.integer("k", k, 1, arguments.ENTRIES)
+        super().__init__(_ndcg, name or ("ndcg" if k is None else f"ndcg_at_{k}"), dtype, k=self.k)
+
+    def get_config(self):
+        """Return the arguments."""
+        return super().get_config() | {"k": self.k}
 
 
 def pairs(relevance):
@@ -88,11 +101,24 @@ def _in_order(relevance, scores):
     return mean_over_pairs(relevance, 0.5 * (1.0 + ops.sign(ahead)))
 
 
-def _ndcg(relevance, scores):
+def _ndcg(relevance, scores, k=None):
     there = ops.logical_not(is_missing(relevance))
     gains = ops.where(there, ops.power(2.0, ops.where(there, relevance, 0.0)) - 1.0, 0.0)
-    order = ops.argsort(ops.where(there, -scores, float("inf")), axis=-1)
-    discounts = 1.0 / ops.log2(2.0 + ops.arange(relevance.shape[-1], dtype="float32"))
-    found = ops.sum(ops.take_along_axis(gains, order, axis=-1) * discounts, axis=-1)
+    place = ops.arange(relevance.shape[-1], dtype="float32")
+    discounts = ops.where(place < (k or relevance.shape[-1]), 1.0 / ops.log2(2.0 + place), 0.0)
+    found = ops.sum(gains * _shared(discounts, scores, there), axis=-1)
     best = ops.sum(ops.flip(ops.sort(gains, axis=-1), axis=-1) * discounts, axis=-1)
     return ops.divide_no_nan(found, best)
+
+
+def _shared(discounts, scores, there):
+    """Return the discounts of candidates by their scores; those of one score share that of their places."""
+
+    def number(ahead):
+        return ops.sum(ops.cast(ops.logical_and(ahead, there[:, None, :]), "int32"), axis=-1)
+
+    above = number(scores[:, None, :] > scores[:, :, None])
+    equal = number(scores[:, None, :] == scores[:, :, None])
+    sums = ops.pad(ops.cumsum(discounts), [[1, 0]])
+    total = ops.take(sums, above + equal) - ops.take(sums, above)
+    return ops.divide_no_nan(total, ops.cast(equal, total.dtype))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks, encoders, layers
+from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks, encoders, layers, metrics
 from mtl_zoo.experiments import choices
 
 TASKS = [mz.Task.binary("click"), mz.Task.binary("buy")]
@@ -79,16 +79,26 @@ TABLE = [
     (balancers.DTP, {}, {"gamma": NOT_NEGATIVE, "alpha": OPEN}),
     (balancers.DWA, {}, {"temperature": POSITIVE}),
     (balancers.FAMO, {}, {"learning_rate": POSITIVE, "weight_decay": NOT_NEGATIVE, "min_losses": {"none"}}),
+    (balancers.GO4Align, {}, {"num_groups": COUNT, "step_size": NOT_NEGATIVE}),
+    (balancers.IGB, {}, {"base_epoch": FROM_0}),
+    (balancers.LDC, {}, {"strength": NOT_NEGATIVE, "rescale": FLAG}),
     (balancers.PBI, {}, {"preferences": {"none"}, "theta": NOT_NEGATIVE, "reference": {"none"}}),
     (balancers.RLW, {}, {"seed": SEED}),
     (balancers.STCH, {}, {"mu": POSITIVE, "reference": {"none"}, "preferences": {"none"}}),
     (balancers.STCH, {}, {"nadir": {"none"}}),
     (balancers.Static, {}, {"weights": OBJECT}),
+    (balancers.UWSO, {}, {"temperature": POSITIVE}),
     (
         balancers.Static.from_history,
         {"history": {"click_weight": [2.0], "buy_weight": [1.0]}, "tasks": TASKS},
         {"history": OBJECT, "tasks": OBJECT, "beta": FRACTION},
     ),
+    (
+        metrics.GAUC,
+        {"group": "user", "num_groups": 2},
+        {"group": TEXT, "num_groups": COUNT, "num_bins": COUNT},
+    ),
+    (metrics.NDCG, {}, {"k": optional(COUNT)}),
     (aggregators.AlignedMTL, {}, {"scale_mode": OPTION, "preferences": {"none"}}),
     (aggregators.CAGrad, {}, {"c": NOT_NEGATIVE}),
     (aggregators.ConFIG, {}, {"preferences": {"none"}}),

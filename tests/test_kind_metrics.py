@@ -22,6 +22,14 @@ def test_ndcg_is_that_of_scikit_learn_without_ties():
     np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
 
 
+def test_ndcg_is_that_of_scikit_learn_with_ties():
+    metric = kind_metrics.NDCG()
+    metric.update_state(RELEVANCE[1:], SCORES[1:])
+    expected = sklearn.metrics.ndcg_score([[1.0, 0.0, 0.0]], SCORES[1:, [0, 1, 3]])
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    assert expected < 1
+
+
 def test_deviance_is_that_of_scikit_learn():
     counts, rates = np.array([[0.0], [3.0], [1.0]]), np.array([[0.5], [2.0], [1.0]])
     metric = kind_metrics.PoissonDeviance()
@@ -42,3 +50,14 @@ def test_metrics_are_saved_by_name(kind):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
     assert type(again) is type(metric)
     assert again.get_config() == metric.get_config()
+
+
+def test_ndcg_of_the_first_places_is_that_of_scikit_learn():
+    metric = kind_metrics.NDCG(k=2)
+    metric.update_state(RELEVANCE[:1], SCORES[:1])
+    expected = sklearn.metrics.ndcg_score([[7.0, 0.0, 3.0]], SCORES[:1, :3], k=2)
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+    again = kind_metrics.NDCG.from_config(metric.get_config())
+    assert (metric.name, again.name, again.k) == ("ndcg_at_2", "ndcg_at_2", 2)
+    with pytest.raises(ValueError, match=r"`k` must be an integer of at least 1. Received: k=0"):
+        kind_metrics.NDCG(k=0)

@@ -19,8 +19,8 @@ class DTP(Balancer):
     scale of the loss. Losses must not be negative: `fit` warns of those that are, and they count as 0.
 
     Args:
-        gamma: Focusing: larger values turn faster from tasks that progress. Defaults to 1.
-        alpha: Share of the newest loss in the moving average, in (0, 1]. Defaults to 0.1.
+        gamma: Focusing: larger values turn faster from tasks that progress. Defaults to 1, which is ours.
+        alpha: Share of the newest loss in the moving average, in (0, 1]. Defaults to 0.1, likewise ours.
 
     Raises:
         ValueError: If `gamma` is negative or `alpha` is not in (0, 1].

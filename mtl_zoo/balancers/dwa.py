@@ -16,7 +16,7 @@ class DWA(Balancer):
     task without one keeps its last. Losses must not be negative: `fit` warns of those that are.
 
     Args:
-        temperature: Larger means more even weights. Defaults to 2.
+        temperature: Larger means more even weights. Defaults to 2, as in the paper.
 
     Raises:
         ValueError: If `temperature` is not positive.

@@ -24,9 +24,9 @@ class FAMO(Balancer):
     gained more.
 
     Args:
-        learning_rate: Learning rate of the logits. Defaults to 0.025.
+        learning_rate: Learning rate of the logits. Defaults to 0.025, as in the authors' code.
         weight_decay: Factor of the logits in their gradient, which draws the weights to equality and so
-            forgets old gains. Defaults to 0.001.
+            forgets old gains. Defaults to 0.001, as in the authors' code for QM9 (for CelebA it is 0.01).
         min_losses: One number per task that its loss is never below; what a loss is above it counts. `fit`
             warns of losses that are below all the same. Defaults to 0 for all.
 

@@ -20,7 +20,7 @@ class PBI(Balancer):
     Args:
         preferences: One non-negative number per task, of which only the ratios matter: the ratios that the
             losses should have. Defaults to equal ones.
-        theta: Penalty for leaving the ray. Defaults to 5.
+        theta: Penalty for leaving the ray. Defaults to 5, as in the paper.
         reference: One number per task: the losses at the start of the ray. Defaults to 0 for all.
 
     Raises:

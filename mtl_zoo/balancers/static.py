@@ -63,7 +63,7 @@ class Static(Balancer):
             history: Dict of lists with one number per epoch, as `fit(...).history` or `Run.history`. A
                 column such as `click_weight` holds the mean weight of the task's gradient in an epoch.
             tasks: Sequence of `Task`, those of the run.
-            beta: At least 0, which takes the last epoch alone, and below 1. Defaults to 0.9.
+            beta: At least 0, which takes the last epoch alone, and below 1. Defaults to 0.9, which is ours.
 
         Raises:
             ValueError: If a task has no weights in the history, all are 1, or `beta` is out of bounds.

@@ -18,7 +18,7 @@ class STCH(Balancer):
 
     Args:
         mu: Smoothing. As it falls to 0, the scalar becomes the maximum; large values weight like `w`.
-            Defaults to 1.
+            Defaults to 1, as in LibMTL.
         reference: One number per task: the losses one would be content with. Defaults to 0 for all.
         preferences: One non-negative number per task, the weights `w`. Defaults to 1 divided by the
             number of present tasks.

@@ -92,11 +92,11 @@ def verify(artefact, model, tasks, batches):
         comparisons = [_Comparison(task) for task in tasks]
         expected = _write_inputs(model, tasks, batches, pathlib.Path(folder))
         _answer(artefact, folder)
-        for index, (labels, weights, predictions) in enumerate(expected):
+        for index, (labels, weights, predictions, inputs) in enumerate(expected):
             with np.load(pathlib.Path(folder, f"outputs_{index}.npz")) as outputs:
                 for comparison in comparisons:
                     name = comparison.task.name
-                    comparison.add(labels, weights, predictions[name], _ways(outputs, name))
+                    comparison.add(labels, weights, predictions[name], _ways(outputs, name), inputs)
     return [comparison.result() for comparison in comparisons]
 
 
@@ -136,7 +136,7 @@ class _Comparison:
         self.differences, self.scales = [], [1.0]
         self.metrics = [TaskMetrics(task) for _ in range(2)]
 
-    def add(self, labels, weights, expected, found):
+    def add(self, labels, weights, expected, found, inputs):
         for prediction in found:
             if prediction.shape != expected.shape:
                 raise ValueError(
@@ -148,7 +148,7 @@ class _Comparison:
         for metrics, predictions in zip(self.metrics, (expected, found[0]), strict=True):
             given = labels[self.task.label_name]
             items = self.task.items(given, predictions, weights)
-            metrics.update_state(items, given, weights, predictions=items[1])
+            metrics.update_state(items, given, weights, predictions=items[1], inputs=inputs)
 
     def result(self):
         ours, theirs = [{name: float(x) for name, x in m.results().items()} for m in self.metrics]
@@ -158,7 +158,7 @@ class _Comparison:
 
 
 def _write_inputs(model, tasks, batches, folder):
-    """Write the inputs of all batches; return labels, sample weights and the model's predictions of each."""
+    """Write the inputs of all batches; return labels, sample weights, predictions and inputs of each."""
     expected = []
     for index, batch in enumerate(batches):
         x, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -166,7 +166,7 @@ def _write_inputs(model, tasks, batches, folder):
         arrays = {name: _array(value) for name, value in by_name(model, x).items()}
         np.savez(folder / f"inputs_{index}.npz", **arrays)
         predictions = {task.name: _predictions(task, logits[task.name]) for task in tasks}
-        expected.append((labels, weights, predictions))
+        expected.append((labels, weights, predictions, by_name(model, x)))
     if not expected:
         raise ValueError("There must be at least one batch to compare on.")
     return expected

@@ -7,6 +7,8 @@ import tensorflow as tf
 from keras import ops
 
 from mtl_zoo.kind_metrics import OfItems
+from mtl_zoo.metrics.calibration import Calibration
+from mtl_zoo.metrics.gauc import GAUC
 
 INDICES = (
     keras.metrics.SparseCategoricalAccuracy,
@@ -29,6 +31,7 @@ VALUES = (
     keras.metrics.MeanAbsoluteError,
     keras.metrics.MeanSquaredError,
     keras.metrics.RootMeanSquaredError,
+    Calibration,
 )
 
 
@@ -42,6 +45,7 @@ class Batch:
         weights: Tensor `[items]`, 0 for what is missing.
         shape: Shape of the batch but for the last axis of an output: `(batch, *positions)`.
         sample_weight: Weights as the user gave them, or `None`.
+        inputs: Dict of the inputs that metrics want, `[batch]` or `[batch, 1]`, or `None`.
     """
 
     labels: object
@@ -49,6 +53,7 @@ class Batch:
     weights: object
     shape: tuple
     sample_weight: object = None
+    inputs: dict | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +106,29 @@ class Feed:
         metric.update_state(labels, predictions, sample_weight=weights)
 
 
+@dataclasses.dataclass(frozen=True)
+class GroupFeed:
+    """The form of a metric within groups: labels beside the groups of their examples, `[examples, 2]`."""
+
+    def update(self, task, metric, batch):
+        """Update a metric with a batch."""
+        groups = (batch.inputs or {}).get(metric.group)
+        if groups is None:
+            raise ValueError(f"Metric '{metric.name}' must get its groups: '{metric.group}'. Received: none")
+        groups = ops.reshape(ops.cast(groups, metric.dtype), (-1, 1))
+        pairs = ops.concatenate([ops.cast(batch.labels, metric.dtype), groups], axis=-1)
+        metric.update_state(pairs, batch.predictions, sample_weight=batch.weights)
+
+
 def known(task, metric):
     """Return the `Feed` of a metric of which it is known, or `None`."""
+    if isinstance(metric, GAUC):
+        if task.output_shape != (1,) or task.max_label != 1 or task.metrics_take_logits:
+            raise ValueError(
+                f"Metric '{metric.name}' must be of a task of yes or no, and get probabilities. "
+                f"Received: task '{task.name}' of shape {task.output_shape}"
+            )
+        return GroupFeed()
     kind, is_vector = type(metric), len(task.output_shape) == 1
     if isinstance(metric, OfItems):
         return Feed()

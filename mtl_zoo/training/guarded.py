@@ -34,7 +34,7 @@ class Guarded(Wrapper):
     def test_step(self, data):
         """Measure one batch and return the logs; called by `evaluate`. Leaves the state of methods alone."""
         x, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        self.logs.add_batch(self.problem, labels, self.problem.model(x, training=False), sample_weight)
+        self.logs.add_batch(self.problem, x, labels, self.problem.model(x, training=False), sample_weight)
         return self.logs.measured()
 
     def items(self, labels, logits, sample_weight=None):

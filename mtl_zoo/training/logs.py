@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo.balancers.base import Balancer
-from mtl_zoo.training import accuracies, distribution, masks
+from mtl_zoo.training import accuracies, distribution, masks, metric_inputs
 from mtl_zoo.training.batch import num_examples
 from mtl_zoo.training.metrics import MeanPerTask, SkippedSteps
 from mtl_zoo.training.presence import LabelCounts
@@ -63,8 +63,8 @@ class Logs:
             batch: `Batch`.
             step: `Step`.
         """
-        for (_, labels, weight), mask, items in zip(batch.portions, batch.masks, step.items, strict=True):
-            self._add_items(problem, items, mask.hide_all(problem.tasks, labels), weight)
+        for (x, labels, weight), mask, items in zip(batch.portions, batch.masks, step.items, strict=True):
+            self._add_items(problem, x, items, mask.hide_all(problem.tasks, labels), weight)
             self.labels.update_state(labels)
         for penalty, number in step.penalties:
             self.penalties.update_state(penalty, number)
@@ -78,7 +78,7 @@ class Logs:
         self.losses.update_state(tf.where(known, step.losses, 0.0), tf.where(known, step.extents, 0.0))
         self.skipped.update_state(~known, step.suspects(), 1.0 / distribution.num_replicas())
 
-    def add_batch(self, problem, labels, logits, sample_weight):
+    def add_batch(self, problem, x, labels, logits, sample_weight):
         """Measure a batch without an update."""
         items = problem.items(labels, logits, sample_weight)
         sums = tf.stack([task.sum_loss(*item) for task, item in zip(self.tasks, items, strict=True)])
@@ -87,7 +87,7 @@ class Logs:
         counts = tf.stack(list(map(tf.reduce_sum, counts)))
         losses = tf.math.divide_no_nan(sums, problem.divisors(counts))
         self.losses.update_state(losses, problem.extents(labels, counts))
-        self._add_items(problem, items, mask.hide_all(self.tasks, labels), sample_weight)
+        self._add_items(problem, x, items, mask.hide_all(self.tasks, labels), sample_weight)
         self.labels.update_state(labels)
         penalties = problem.model.losses
         if penalties:
@@ -121,10 +121,12 @@ class Logs:
         counts = keras.ops.convert_to_numpy(1.0 * self.losses.count)
         return [task.name for task, count in zip(self.tasks, counts, strict=True) if not count]
 
-    def _add_items(self, problem, items, labels, sample_weight):
+    def _add_items(self, problem, x, items, labels, sample_weight):
+        inputs = metric_inputs.found(problem.model, self.task_metrics, x)
         done = accuracies.update(self.task_metrics, items, labels) if sample_weight is None else []
         for task, metrics, *found in zip(self.tasks, self.task_metrics, items, labels, strict=True):
-            metrics.update_state(*found, problem.weight_of(task, sample_weight), done=done)
+            weights = problem.weight_of(task, sample_weight)
+            metrics.update_state(*found, weights, done=done, inputs=inputs)
 
     def _per_task(self, values, suffix):
         values = tf.unstack(values, len(self.tasks))

@@ -65,7 +65,7 @@ class TaskMetrics:
             self.feeds.append(feed)
             self.names += _numbers(metric.name, feed_search.build(feed, task, metric))
 
-    def update_state(self, items, labels, sample_weight=None, predictions=None, done=()):
+    def update_state(self, items, labels, sample_weight=None, predictions=None, done=(), inputs=None):
         """Add a batch.
 
         Args:
@@ -74,6 +74,7 @@ class TaskMetrics:
             sample_weight: The weights that it got.
             predictions: Predictions of the items. Defaults to what `Task.activation` makes of their logits.
             done: Metrics that have the batch already. Defaults to none.
+            inputs: Dict of inputs that metrics want, as `metric_inputs.found` returns it. Defaults to none.
         """
         done = set(map(id, done))
         fed = zip(self.metrics, self.feeds, self.weighted, strict=True)
@@ -83,7 +84,7 @@ class TaskMetrics:
             if predictions is None:
                 predictions = logits if self.task.metrics_take_logits else self.task.activation(logits)
             shape = ops.shape(labels)[: len(self.task.output_shape)]
-            batch = Batch(values, predictions, weights, shape, sample_weight)
+            batch = Batch(values, predictions, weights, shape, sample_weight, inputs)
             plain = batch if sample_weight is None else self._without_weights(batch, labels)
             for metric, feed, weighted in waiting:
                 feed.update(self.task, metric, batch if weighted else plain)

@@ -15,6 +15,7 @@ from mtl_zoo.training import (
     distribution,
     hooks,
     logs,
+    metric_inputs,
     optimizer_parts,
     trainer_config,
     update,
@@ -121,6 +122,7 @@ class Trainer(Guarded):
         self.loss_tracker, self.weight_tracker = self.logs.losses, self.logs.weights
         self.regularization_tracker, self.skipped = self.logs.penalties, self.logs.skipped
         self.task_metrics = self.logs.task_metrics
+        metric_inputs.check(self.problem.model, self.task_metrics)
         self.border = Border(self.tasks, model)
         check_log_keys([*self.metrics_names, *(f"{task.name}_weight" for task in self.tasks)])
         self.built = True

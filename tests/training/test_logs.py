@@ -59,5 +59,5 @@ def test_a_batch_is_measured():
     problem, batch, step = made()
     found = logs.empty(TASKS)
     x, labels, _ = batch.portions[0]
-    found.add_batch(problem, labels, problem.model(x), None)
+    found.add_batch(problem, x, labels, problem.model(x), None)
     np.testing.assert_allclose(found.measured()["a_loss"], step.losses[0], rtol=1e-6)
