@@ -101,6 +101,8 @@ def only(task, labels, there):
         there: Boolean tensor with as many leading axes of the labels as wanted.
     """
     labels = label_values(task, labels)
+    if task.missing is ops.isnan:  # of indices too, where a loss of one's own takes them
+        labels = ops.cast(labels, "float32")
     absent = math.nan if keras.backend.is_float_dtype(labels.dtype) else -1
     return ops.where(expand_to(there, labels), labels, ops.cast(absent, labels.dtype))
 
@@ -109,7 +111,7 @@ def check_marker(task):
     """Raise an error unless a task's labels can be made missing: -1 in place of an index, or NaN."""
     shape = (1, *(size or 1 for size in task.label_shape))
     markers = [np.full(shape, math.nan, "float32")]
-    if task.labels_are_indices:
+    if task.labels_are_indices and task.missing is not ops.isnan:
         markers.append(np.full(shape, -1, "int64"))
     if not all(np.all(ops.convert_to_numpy(task.missing(marker))) for marker in markers):
         raise ValueError(
