@@ -231,6 +231,7 @@ TABLE = [
         {"*units": COUNT, "embedding_dim": COUNT, "activation": ACTIVATION, "dropout": FRACTION},
     ),
     (encoders.tabular, {"data": ROWS, "*units": 4}, {"numbers": {"list"}}),
+    (layers.AttentionPooling, {}, {"units": COUNT}),
     (
         encoders.transformer,
         {"vocabulary_size": 8},
