@@ -230,7 +230,19 @@ TABLE = [
         {"data": ROWS, "*units": 4},
         {"*units": COUNT, "embedding_dim": COUNT, "activation": ACTIVATION, "dropout": FRACTION},
     ),
-    (encoders.tabular, {"data": ROWS, "*units": 4}, {"numbers": {"list"}}),
+    (encoders.tabular, {"data": ROWS, "*units": 4}, {"numbers": {"list"}, "columns": MAPPING}),
+    (
+        encoders.Column,
+        {},
+        {
+            "embedding_dim": {"none"},
+            "buckets": {"none", "billion"},
+            "unknown": {"billion"},
+            "table": optional(TEXT),
+            "pooling": {"none"},
+            "query": {"none"},
+        },
+    ),
     (layers.AttentionPooling, {}, {"units": COUNT}),
     (
         encoders.transformer,
