@@ -27,6 +27,7 @@ if not program.answers_first():
     from mtl_zoo.experiments import schedule as _schedule  # noqa: F401  # registered for Keras files
     from mtl_zoo.experiments import training as _training  # noqa: F401
     from mtl_zoo.introspection import branches as branches
+    from mtl_zoo.spaces import with_spaces as with_spaces
     from mtl_zoo.task import Task as Task
     from mtl_zoo.training import gradients as gradients
     from mtl_zoo.training.compiled import tasks_of as tasks_of

@@ -14,10 +14,13 @@ def classification(
     headline=None,
     class_weight=None,
     label_smoothing=0,
+    where=None,
 ):
     """One class of `num_classes` per example; labels `[batch]`, logits `[batch, num_classes]`."""
     fields = kinds.classification(_entries("num_classes", num_classes))
-    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing)
+    return _make(
+        cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing, where
+    )
 
 
 def binary(
@@ -30,10 +33,13 @@ def binary(
     headline=None,
     class_weight=None,
     label_smoothing=0,
+    where=None,
 ):
     """Yes or no; labels `[batch]` or `[batch, 1]` of 0 and 1, logits `[batch, 1]`."""
     fields = kinds.sigmoid(1)
-    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing)
+    return _make(
+        cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing, where
+    )
 
 
 def multilabel(
@@ -47,23 +53,25 @@ def multilabel(
     headline=None,
     class_weight=None,
     label_smoothing=0,
+    where=None,
 ):
     """`n` independent yes-or-no labels; labels and logits `[batch, n]`; each may be missing alone.
 
     `class_weight` is a dict for all labels, or a list of one for each; `"balanced"` is counted per label.
     """
     fields = kinds.sigmoid(_entries("n", n, 1))
-    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing)
-
-
-def regression(cls, name, units=1, *, loss=None, metrics=None, from_logits=None, headline=None):
-    """`units` numbers by squared error; labels and outputs `[batch, units]` (`[batch]` for one unit)."""
     return _make(
-        cls, name, kinds.regression(_entries("units", units, 1)), loss, metrics, from_logits, headline
+        cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing, where
     )
 
 
-def count(cls, name, units=1, *, loss=None, metrics=None, from_logits=None, headline=None):
+def regression(cls, name, units=1, *, loss=None, metrics=None, from_logits=None, headline=None, where=None):
+    """`units` numbers by squared error; labels and outputs `[batch, units]` (`[batch]` for one unit)."""
+    fields = kinds.regression(_entries("units", units, 1))
+    return _make(cls, name, fields, loss, metrics, from_logits, headline, where=where)
+
+
+def count(cls, name, units=1, *, loss=None, metrics=None, from_logits=None, headline=None, where=None):
     """`units` counts by Poisson regression; labels `[batch, units]` (`[batch]` for one unit) of at least 0.
 
     The model outputs logarithms `z` of rates and the prediction is `exp(z)`. The loss is `exp(z) - y z`, the
@@ -82,11 +90,21 @@ def count(cls, name, units=1, *, loss=None, metrics=None, from_logits=None, head
     >>> float(task.compute_loss([2, -1], [[1.0], [0.0]]))  # exp(1) - 2
     0.71828...
     """
-    return _make(cls, name, kinds.count(_entries("units", units, 1)), loss, metrics, from_logits, headline)
+    fields = kinds.count(_entries("units", units, 1))
+    return _make(cls, name, fields, loss, metrics, from_logits, headline, where=where)
 
 
 def ordinal(
-    cls, name, num_classes, *, loss=None, metrics=None, from_logits=None, headline=None, class_weight=None
+    cls,
+    name,
+    num_classes,
+    *,
+    loss=None,
+    metrics=None,
+    from_logits=None,
+    headline=None,
+    class_weight=None,
+    where=None,
 ):
     """One of `num_classes` ordered classes per example, by cumulative logits; labels `[batch]`.
 
@@ -108,10 +126,10 @@ def ordinal(
     array([[0.5  , 0.167, 0.333]], dtype=float32)
     """
     fields = kinds.ordinal(arguments.integer("num_classes", num_classes, 2, arguments.ENTRIES))
-    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight)
+    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight, where=where)
 
 
-def ranking(cls, name, n, *, loss=None, metrics=None, from_logits=None, headline=None):
+def ranking(cls, name, n, *, loss=None, metrics=None, from_logits=None, headline=None, where=None):
     """An order of up to `n` candidates per example, by a logistic loss of pairs; labels `[batch, n]`.
 
     An example is a group (a query, a user) and its list of candidates. Labels are relevances of at least 0,
@@ -133,7 +151,7 @@ def ranking(cls, name, n, *, loss=None, metrics=None, from_logits=None, headline
     0.69314...
     """
     fields = kinds.ranking(arguments.integer("n", n, 2, arguments.ENTRIES))
-    task = _make(cls, name, fields, loss, metrics, from_logits, headline)
+    task = _make(cls, name, fields, loss, metrics, from_logits, headline, where=where)
     if task.per != "item" or task.item_size != n:
         raise ValueError(
             f"`loss` of `Task.ranking` must give one number per list of {n} scores. Received: loss={loss!r}, "
@@ -154,17 +172,20 @@ def segmentation(
     headline=None,
     class_weight=None,
     label_smoothing=0,
+    where=None,
 ):
     """One class per pixel; labels `[batch, height, width]`, logits with `num_classes` channels.
 
     The default head interpolates to `size`, a pair of height and width, if there is one.
     """
     fields = kinds.segmentation(_entries("num_classes", num_classes), size)
-    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing)
+    return _make(
+        cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing, where
+    )
 
 
 def dense_regression(
-    cls, name, channels, size=None, *, loss=None, metrics=None, from_logits=None, headline=None
+    cls, name, channels, size=None, *, loss=None, metrics=None, from_logits=None, headline=None, where=None
 ):
     """`channels` numbers per pixel by squared error, on maps `[batch, height, width, channels]`.
 
@@ -172,7 +193,7 @@ def dense_regression(
     of height and width, if there is one.
     """
     fields = kinds.dense_regression(_entries("channels", channels), size)
-    return _make(cls, name, fields, loss, metrics, from_logits, headline)
+    return _make(cls, name, fields, loss, metrics, from_logits, headline, where=where)
 
 
 def tagging(
@@ -186,16 +207,30 @@ def tagging(
     headline=None,
     class_weight=None,
     label_smoothing=0,
+    where=None,
 ):
     """One tag per token; labels `[batch, length]`, negative for padding, `num_tags` logits each."""
     fields = kinds.tagging(_entries("num_tags", num_tags))
-    return _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing)
+    return _make(
+        cls, name, fields, loss, metrics, from_logits, headline, class_weight, label_smoothing, where
+    )
 
 
 def _entries(name, value, least=None):
     return arguments.integer(name, value, least, most=arguments.ENTRIES)
 
 
-def _make(cls, name, fields, loss, metrics, from_logits, headline, class_weight=None, label_smoothing=0):
+def _make(
+    cls,
+    name,
+    fields,
+    loss,
+    metrics,
+    from_logits,
+    headline,
+    class_weight=None,
+    label_smoothing=0,
+    where=None,
+):
     fields = kinds.adjusted(fields, loss, metrics, from_logits, label_smoothing)
-    return cls(name=name, class_weight=class_weight, headline=headline, **fields)
+    return cls(name=name, class_weight=class_weight, headline=headline, where=where, **fields)

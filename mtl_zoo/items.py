@@ -30,6 +30,12 @@ def to_numbers(labels):
     return labels if keras.backend.is_float_dtype(labels.dtype) else ops.cast(labels, "int64")
 
 
+def label_values(task, labels):
+    """Return labels of a task: numbers as float32, of which NaN is missing; indices as they are stored."""
+    labels = to_numbers(labels)
+    return labels if task.labels_are_indices else ops.cast(labels, "float32")
+
+
 def comparable(labels):
     """Return labels with room for every class index, and the module, NumPy or `ops`, to compare them with."""
     return (labels, np) if isinstance(labels, np.ndarray) else (to_numbers(labels), ops)
@@ -83,6 +89,32 @@ def hidden(task, labels, mask):
             f"The loss of task '{task.name}' takes whole examples, so its output must have no mask of Keras. "
             "Received: one of `mask_zero` or a `Masking` layer, which a layer with `supports_masking` ends"
         )
-    labels = to_numbers(labels)
+    return only(task, labels, mask)
+
+
+def only(task, labels, there):
+    """Return the labels of a task, missing where they are not to count.
+
+    Args:
+        task: `Task`, whose `missing` must know -1 and NaN; see `check_marker`.
+        labels: As for `Task.compute_loss`.
+        there: Boolean tensor with as many leading axes of the labels as wanted.
+    """
+    labels = label_values(task, labels)
+    if task.missing is ops.isnan:  # of indices too, where a loss of one's own takes them
+        labels = ops.cast(labels, "float32")
     absent = math.nan if keras.backend.is_float_dtype(labels.dtype) else -1
-    return ops.where(expand_to(mask, labels), labels, ops.cast(absent, labels.dtype))
+    return ops.where(expand_to(there, labels), labels, ops.cast(absent, labels.dtype))
+
+
+def check_marker(task):
+    """Raise an error unless a task's labels can be made missing: -1 in place of an index, or NaN."""
+    shape = (1, *(size or 1 for size in task.label_shape))
+    markers = [np.full(shape, math.nan, "float32")]
+    if task.labels_are_indices and task.missing is not ops.isnan:
+        markers.append(np.full(shape, -1, "int64"))
+    if not all(np.all(ops.convert_to_numpy(task.missing(marker))) for marker in markers):
+        raise ValueError(
+            f"`missing` of task '{task.name}' must be true for {'-1 and ' * (len(markers) - 1)}NaN, which "
+            f"labels become that are not to count. Received: missing={task.missing!r}"
+        )

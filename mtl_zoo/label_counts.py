@@ -1,9 +1,9 @@
-"""How many of a task's labels are wrong: its methods `out_of_range` and `not_whole`."""
+"""How many of a task's labels are wrong or missing: its methods `out_of_range` and so on."""
 
 import keras
 from keras import ops
 
-from mtl_zoo.items import comparable, is_missing
+from mtl_zoo.items import comparable, is_missing, label_values
 
 
 def out_of_range(task, labels, axis=None):
@@ -39,3 +39,18 @@ def not_whole(task, labels, axis=None):
         return 0
     labels = np_or_ops.maximum(labels, 0)  # what is negative is missing
     return np_or_ops.sum(labels > np_or_ops.floor(labels), axis=axis)
+
+
+def labelled_fraction(task, labels):
+    """Return which part of the labels is there, as a float32 scalar."""
+    return 1.0 - ops.mean(_missing(task, labels))
+
+
+def num_missing(task, labels, axis=None):
+    """Return the number of labels that are missing, float32, along some axes or all."""
+    return ops.sum(_missing(task, labels), axis=axis)
+
+
+def _missing(task, labels):
+    """Return 1 where a label is missing, else 0, float32."""
+    return ops.cast(task.missing(label_values(task, labels)), "float32")

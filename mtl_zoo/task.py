@@ -7,8 +7,9 @@ import keras
 from keras import ops
 
 from mtl_zoo import arguments, class_weights, constructors, headlines, kinds, label_counts, task_config
-from mtl_zoo.items import expand_to, flat, hidden, mask_of, smallest, to_numbers
+from mtl_zoo.items import expand_to, flat, hidden, label_values, mask_of, smallest
 from mtl_zoo.metric_names import maker, named_metrics
+from mtl_zoo.spaces import check_space, labels_of, own_labels
 from mtl_zoo.validation import check_fields, check_name, check_shapes
 
 
@@ -67,6 +68,10 @@ class Task:
         headline: Names of the metrics by which comparisons judge the task, `"loss"` for its loss; or a dict
             from them to `"max"` or `"min"`, what is better, for metrics of which that is not known. Defaults
             to `None`: one that suits the kind, see `evaluation.headline_metrics`.
+        where: The rows on which the task is defined: the name of another task, whose label must be there and
+            above 0 (1 of a binary one), or a function from a dict of the labels in the data, tensors by their
+            names, to a boolean per row. On all other rows the label is missing, whatever the data say.
+            Defaults to `None`: all rows.
 
     Example:
 
@@ -93,6 +98,7 @@ class Task:
     metrics_take_logits: bool = dataclasses.field(default=False, repr=False)
     class_weight: object = dataclasses.field(default=None, repr=False, hash=False)
     headline: tuple[str, ...] | dict | None = dataclasses.field(default=None, repr=False, hash=False)
+    where: str | Callable | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
         check_name(self.name)
@@ -112,6 +118,7 @@ class Task:
         check_fields(self)
         object.__setattr__(self, "class_weight", class_weights.table(self))
         object.__setattr__(self, "headline", headlines.check(self.headline))
+        check_space(self)
 
     classification = classmethod(constructors.classification)
     binary = classmethod(constructors.binary)
@@ -125,6 +132,9 @@ class Task:
     tagging = classmethod(constructors.tagging)
     out_of_range = label_counts.out_of_range
     not_whole = label_counts.not_whole
+    labelled_fraction = label_counts.labelled_fraction
+    num_missing = label_counts.num_missing
+    labels_of = labels_of
 
     def get_config(self):
         """Return plain values, out of which `from_config` makes the same task."""
@@ -148,7 +158,8 @@ class Task:
         """Return the mean loss over the labelled items; 0 where there is none.
 
         Args:
-            labels: Tensor `[batch, *label_shape]`; a trailing axis of size 1 may be absent or added.
+            labels: Tensor `[batch, *label_shape]`; a trailing axis of size 1 may be absent or added. With a
+                `where`, a dict of the labels of all tasks, of which `labels_of` takes the task's.
             logits: Tensor `[batch, *output_shape]`; or what the task's softmax or sigmoid just made of it.
             sample_weight: Optional tensor `[batch]`, or with as many leading axes of `labels` as wanted. The
                 mean is weighted, so only ratios of weights matter.
@@ -156,7 +167,7 @@ class Task:
         Returns:
             Scalar float32 tensor.
         """
-        labels = hidden(self, labels, mask_of(logits))
+        labels = hidden(self, own_labels(self, labels), mask_of(logits))
         items = self.items(labels, self.logits_of(logits), sample_weight)
         counts = self.item_counts(labels, sample_weight)
         return ops.divide_no_nan(self.sum_loss(*items), self.divisor(ops.sum(counts)))
@@ -207,7 +218,7 @@ class Task:
         """
         if self.reduction != "mean_with_sample_weight":
             return self.item_weights(labels)
-        return self._times_class_weights(self.item_weights(labels, sample_weight), self._values(labels))
+        return self._times_class_weights(self.item_weights(labels, sample_weight), label_values(self, labels))
 
     def item_weights(self, labels, sample_weight=None):
         """Return the weights of the items as `items` does, float32 `[items]`, from the labels alone.
@@ -216,7 +227,7 @@ class Task:
             labels: As for `compute_loss`.
             sample_weight: As for `compute_loss`.
         """
-        return self._weights_of_items(self.missing(self._values(labels)), sample_weight)
+        return self._weights_of_items(self.missing(label_values(self, labels)), sample_weight)
 
     def items(self, labels, logits, sample_weight=None):
         """Flatten labels and logits to items and weight them, 0 where the label is missing.
@@ -235,7 +246,7 @@ class Task:
         """
         labels = hidden(self, labels, mask_of(logits))
         logits = ops.cast(logits, "float32")
-        labels = self._values(labels)
+        labels = label_values(self, labels)
         rank = len(self.label_shape) + 1
         if len(labels.shape) != rank:
             labels = ops.reshape(labels, ops.shape(logits)[:rank])
@@ -278,15 +289,3 @@ class Task:
         """Flatten `[batch, ..., channels]` to `[items, item_size]`."""
         are_rows = len(x.shape) == 2 and x.shape[1] == self.item_size
         return x if are_rows else ops.reshape(x, (-1, self.item_size))
-
-    def _values(self, labels):
-        labels = to_numbers(labels)
-        return labels if self.labels_are_indices else ops.cast(labels, "float32")
-
-    def labelled_fraction(self, labels):
-        """Return which part of the labels is there, as a float32 scalar."""
-        return 1.0 - ops.mean(ops.cast(self.missing(self._values(labels)), "float32"))
-
-    def num_missing(self, labels, axis=None):
-        """Return the number of labels that are missing, float32, along some axes or all."""
-        return ops.sum(ops.cast(self.missing(self._values(labels)), "float32"), axis=axis)

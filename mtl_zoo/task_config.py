@@ -10,7 +10,7 @@ from mtl_zoo import class_weights
 
 keras.saving.register_keras_serializable("mtl_zoo")(ops.isnan)  # the one operation that is a task's default
 
-FUNCTIONS = ("loss", "activation", "missing")
+FUNCTIONS = ("loss", "activation", "missing", "where")
 SHAPES = ("output_shape", "label_shape", "unweighted")
 
 
@@ -36,7 +36,7 @@ def of(task):
 def fields(config):
     """Return the fields of a task out of what `of` returned."""
     found = config | {name: tuple(config[name]) for name in SHAPES}
-    found |= {name: _decoded(config[name]) for name in FUNCTIONS}
+    found |= {name: _decoded(config[name]) for name in FUNCTIONS if name in config}
     return found | {"metrics": tuple(map(_decoded, config["metrics"]))}
 
 

@@ -25,7 +25,7 @@ import tensorflow as tf
 import mtl_zoo as mz
 from mtl_zoo.training import mapping
 
-TASKS = (mz.Task.classification("kind", 3), mz.Task.regression("size"))
+TASKS = (mz.Task.classification("kind", 3), mz.Task.regression("size", where="kind"))
 UNROLLED = mapping.MOST_UNROLLED, mapping.MOST_GRADIENTS
 STEPS, BATCH, EPOCHS = 4, 16, 3  # the epochs that DWA needs to change its weights
 METHODS = {

@@ -70,7 +70,8 @@ def build(target):
 
 
 BLUEPRINT = {"inputs": OBJECT, "tasks": OBJECT, "encoder": OBJECT, "head": OBJECT}
-OF_CLASSES = {"class_weight": MAPPING, "label_smoothing": FRACTION}
+WHERE = {"where": {"none", "text"}}
+OF_CLASSES = {"class_weight": MAPPING, "label_smoothing": FRACTION, **WHERE}
 STAGES = {"shared_stages": optional(FROM_0)}
 
 TABLE = [
@@ -239,7 +240,20 @@ TABLE = [
         {"data": ROWS, "*units": 4},
         {"*units": COUNT, "embedding_dim": COUNT, "activation": ACTIVATION, "dropout": FRACTION},
     ),
-    (encoders.tabular, {"data": ROWS, "*units": 4}, {"numbers": {"list"}}),
+    (encoders.tabular, {"data": ROWS, "*units": 4}, {"numbers": {"list"}, "columns": MAPPING}),
+    (
+        encoders.Column,
+        {},
+        {
+            "embedding_dim": {"none"},
+            "buckets": {"none", "billion"},
+            "unknown": {"billion"},
+            "table": optional(TEXT),
+            "pooling": {"none"},
+            "query": {"none"},
+        },
+    ),
+    (layers.AttentionPooling, {}, {"units": COUNT}),
     (
         encoders.transformer,
         {"vocabulary_size": 8},
@@ -257,8 +271,12 @@ TABLE = [
     (mz.Task.binary, {"name": "kind"}, OF_CLASSES),
     (mz.Task.classification, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, **OF_CLASSES}),
     (mz.Task.multilabel, {"name": "kind", "n": 3}, {"n": COUNT, **OF_CLASSES}),
-    (mz.Task.ordinal, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, "class_weight": MAPPING}),
-    (mz.Task.regression, {"name": "kind"}, {"units": COUNT, "headline": {"none"}}),
+    (
+        mz.Task.ordinal,
+        {"name": "kind", "num_classes": 3},
+        {"num_classes": COUNT, "class_weight": MAPPING, **WHERE},
+    ),
+    (mz.Task.regression, {"name": "kind"}, {"units": COUNT, "headline": {"none"}, **WHERE}),
     (mz.Task.count, {"name": "kind"}, {"units": COUNT}),
     (mz.Task.ranking, {"name": "kind", "n": 3}, {"n": COUNT}),
     (mz.Task.segmentation, {"name": "kind", "num_classes": 3}, {"num_classes": COUNT, "size": {"none"}}),
@@ -277,6 +295,7 @@ TABLE = [
             "max_label": optional(INDEX),
             "class_weight": MAPPING,
             "headline": {"none"},
+            **WHERE,
         },
     ),
     (

@@ -152,7 +152,7 @@ def _losses(trainer, x, labels, sample_weight):
     with restored(problem.model.non_trainable_variables):
         logits = problem.model(x, training=False)
     return [
-        task.compute_loss(labels[task.label_name], logits[task.name], problem.weight_of(task, sample_weight))
+        task.compute_loss(labels, logits[task.name], problem.weight_of(task, sample_weight))
         for task in trainer.tasks
     ]
 

@@ -207,7 +207,7 @@ def _first_batch(data):
 
 def _check_probe(probe, tasks):
     _, labels, _ = probe
-    without = [task.name for task in tasks if not float(task.labelled_fraction(labels[task.label_name]))]
+    without = [task.name for task in tasks if not float(task.labelled_fraction(task.labels_of(labels)))]
     if without:
         raise ValueError(
             "Every task must have a label in the probe; a larger batch may have one. "

@@ -18,7 +18,8 @@ def interleave(datasets, batch_size, weights="proportional", temperature=1.0, st
     Args:
         datasets: Dictionary from the name of a task, or a tuple of names, to a `tf.data.Dataset` of batches
             `(inputs, labels)`. Inputs have one structure in all; labels are a dict with the names, or for one
-            name a tensor. Other labels are left out.
+            name a tensor. Other labels are left out. A task that is defined where another one's label is
+            (`Task.where`) needs both labels, under a tuple of their names.
         batch_size: Number of examples in a batch.
         weights: How often each dataset is drawn from: `"proportional"` to its number of examples, which are
             counted in one pass; `"uniform"`; a dict of non-negative numbers with the keys of `datasets`; or a

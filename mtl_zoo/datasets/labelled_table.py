@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from mtl_zoo import arguments
+from mtl_zoo import arguments, spaces
 from mtl_zoo.datasets import pipeline
 from mtl_zoo.datasets.labels import label_columns, read_labels
 from mtl_zoo.validation import check_names
@@ -163,11 +163,18 @@ def count_rows(part):
 def _describe_labels(tasks, labels, good):
     """Return a dictionary from columns of labels to what they are."""
     notes = {}
-    for task in tasks:
-        values = labels[task.label_name][good].reshape(len(good), -1)
-        for column, label in zip(label_columns(task), values.T, strict=True):
+    for task in spaces.with_spaces(tasks):
+        rows, space = good, ""
+        if task.where is not None:
+            rows = good[np.asarray(spaces.inside(task, labels))[good]]
+            space = f" in {len(rows)} rows where {spaces.describe(task)}"
+        columns = label_columns(task)
+        values = labels[task.label_name][rows].reshape(len(rows), len(columns))
+        for column, label in zip(columns, values.T, strict=True):
             missing = np.sum(np.isnan(label) if task.max_label is None else label < 0)
-            notes[column] = f"labels of task '{task.name}'" + (f", {missing} missing" if missing else "")
+            notes[column] = f"labels of task '{task.name}'{space}" + (
+                f", {missing} missing" if missing else ""
+            )
     return notes
 
 

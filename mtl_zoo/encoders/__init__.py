@@ -5,6 +5,7 @@ names start with `name`, every time it is called. Sequences concatenate: `[*conv
 """
 
 from mtl_zoo.encoders.backbone import backbone as backbone
+from mtl_zoo.encoders.column import Column as Column
 from mtl_zoo.encoders.convnet import convnet as convnet
 from mtl_zoo.encoders.encode import encode as encode
 from mtl_zoo.encoders.mlp import mlp as mlp

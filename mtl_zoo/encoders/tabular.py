@@ -1,7 +1,6 @@
 """Stages on the columns of a table."""
 
 import functools
-import itertools
 import math
 
 import keras
@@ -10,10 +9,12 @@ from absl import logging
 from keras import layers, ops
 
 from mtl_zoo import arguments
+from mtl_zoo.encoders import _categories
+from mtl_zoo.encoders._categories import MISSING as MISSING
+from mtl_zoo.encoders._categories import Categories
+from mtl_zoo.encoders.column import columns_of, lists_of
 from mtl_zoo.encoders.mlp import mlp
-from mtl_zoo.layers.embedding import Embedding
 
-MISSING = -(2**63)  # in a column of integers; floats have NaN and strings ""
 DTYPES = {
     "f": "float32",
     "i": "int64",
@@ -25,7 +26,7 @@ DTYPES = {
 }
 
 
-def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbers=()):
+def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbers=(), columns=None):
     """Return a stage that turns columns into a vector, and one dense stage per size.
 
     Numbers (columns of floats, and of integers in `numbers`) are normalized to mean 0 and variance 1; a
@@ -42,15 +43,19 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbe
         activation: Activation after each dense layer. Defaults to `"relu"`.
         dropout: Fraction of units dropped after each dense stage in training. Defaults to 0.
         numbers: Names of columns of integers that measure something, rather than name it. Defaults to none.
+        columns: Dict from names of columns of categories to a `Column`, or a dict of its arguments, which
+            says how they are embedded: hashed, from a table that several columns share, or as lists. A list
+            of several makes as many vectors of a column. Defaults to `None`: each is embedded by itself.
 
     Returns:
-        List of `1 + len(units)` stages, the first from a dict of columns `[batch]` or `[batch, 1]` to a
-        vector: the numbers, then the categories, each in the order of the data.
+        List of `1 + len(units)` stages, the first from a dict of columns, `[batch]` or `[batch, 1]`, of lists
+        `[batch, length]`, to a vector: the numbers, then the categories, each in the order of the data.
 
     Raises:
         ValueError: If there is no row, a batch or the inputs have other columns than the first batch, or a
             column has another shape, infinite numbers, or what is neither a number nor a string; if one in
-            `numbers` is not there, holds words, or integers beyond 2**62.
+            `numbers` is not there, holds words, or integers beyond 2**62; or if one in `columns` is not
+            there, is one of numbers, or does not suit those with which it shares a table or a query.
 
     Example:
 
@@ -59,6 +64,9 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbe
     (None, 16)
 
     Note:
+        Lists are padded to one length, anywhere, with `""` or 0 (as `tf.RaggedTensor.to_tensor` pads), which
+        is no id in a list; an empty list becomes zeros. `data` may have them ragged.
+
         All categories that `data` lacks share one vector. It learns only where training has examples of them,
         and is else the small random one that it starts as. The same holds for missing categories, if `data`
         has none: where they may come later, let some be missing in training too.
@@ -72,27 +80,32 @@ def tabular(data, *units, embedding_dim=8, activation="relu", dropout=0.0, numbe
     """
     embedding_dim = arguments.integer("embedding_dim", embedding_dim, 1, arguments.UNITS)
     dense = mlp(*units, activation=activation, dropout=dropout)
-    columns = _adapt(data, arguments.texts("numbers", numbers))
+    columns = _adapt(data, arguments.texts("numbers", numbers), columns_of(columns))
+    _categories.check(_of_categories(columns), embedding_dim)
     first = functools.partial(_stage, columns=columns, embedding_dim=embedding_dim)
     return [first, *dense]
 
 
-def tabular_inputs(data):
+def tabular_inputs(data, columns=None):
     """Return the inputs of a model on the columns of `data`.
 
     Args:
         data: As for `tabular`; its first batch is read.
+        columns: As for `tabular`, which says which columns hold lists. Defaults to `None`: none.
 
     Returns:
-        Dict of `keras.Input`s by column, each `[batch, 1]`: float32, int64 or string.
+        Dict of `keras.Input`s by column, each `[batch, 1]`, of lists `[batch, length]`: float32, int64 or
+        string.
 
     Raises:
         ValueError: As for `tabular`.
     """
-    batch = next(_batches(data), {})
+    lists = lists_of(columns_of(columns))
+    batch = next(_batches(data, lists), {})
     _check_columns(batch, batch)
     return {
-        name: keras.Input((1,), dtype=DTYPES[column.dtype.kind], name=name) for name, column in batch.items()
+        name: keras.Input((None if name in lists else 1,), dtype=DTYPES[column.dtype.kind], name=name)
+        for name, column in batch.items()
     }
 
 
@@ -134,7 +147,7 @@ class _Numbers:
                 *(name, deviation, self.mean),
             )
 
-    def __call__(self, x, name, embedding_dim):
+    def __call__(self, x, name):
         """Return the normalized column; a constant one is 0."""
         variance = self.squares / max(self.count, 1)
         if variance <= (1e-7 * self.mean) ** 2:  # below the resolution of float32
@@ -161,36 +174,11 @@ class _Numbers:
         return (column - self.origin).astype("float64")
 
 
-class _Categories:
-    """Vocabulary of a column."""
-
-    def __init__(self):
-        self.vocabulary = set()
-
-    def add(self, column):
-        self.vocabulary.update(map(_decode, set(column.tolist())))
-
-    def __call__(self, x, name, embedding_dim):
-        """Return the embedded column."""
-        vocabulary = sorted(self.vocabulary)
-        is_text = isinstance(vocabulary[0], str)
-        # Keras would take this word as unknown, so it must be none of the vocabulary.
-        unknown = vocabulary[-1] + "?" if is_text else _free_integer(self.vocabulary)
-        lookup = (layers.StringLookup if is_text else layers.IntegerLookup)(
-            vocabulary=vocabulary, oov_token=unknown, name=f"{name}_lookup"
-        )
-        x = Embedding(len(vocabulary) + 1, embedding_dim, name=f"{name}_embedding")(lookup(x))
-        return layers.Reshape((embedding_dim,), name=f"{name}_vector")(x)
-
-
-def _adapt(data, numbers):
-    """Return a dict from columns to `_Numbers` and `_Categories`, from one pass over the data."""
+def _adapt(data, numbers, given):
+    """Return a dict from columns to `_Numbers` and `Categories`, from one pass over the data."""
     columns = {}
-    for batch in _batches(data):
-        columns = columns or {
-            name: _Numbers() if column.dtype.kind == "f" or name in numbers else _Categories()
-            for name, column in batch.items()
-        }
+    for batch in _batches(data, lists_of(given)):
+        columns = columns or _empty(batch, numbers, given)
         _check_columns(batch, columns)
         _check_numbers(batch, numbers)
         for name, column in batch.items():
@@ -202,13 +190,32 @@ def _adapt(data, numbers):
     return columns
 
 
-def _batches(data):
-    """Yield dicts of arrays `[rows]` by column, without batches that have no row."""
+def _empty(batch, numbers, given):
+    """Return a dict from columns to `_Numbers` and `Categories` of nothing yet."""
+    measured = [name for name, column in batch.items() if column.dtype.kind == "f" or name in numbers]
+    wrong = [name for name in given if name not in batch or name in measured]
+    if wrong:
+        raise ValueError(
+            f"`columns` must name columns of categories, among {[x for x in batch if x not in measured]}. "
+            f"Received: {wrong}"
+        )
+    return {
+        name: _Numbers() if name in measured else Categories(given.get(name, _categories.plain()))
+        for name in batch
+    }
+
+
+def _of_categories(columns):
+    return {name: column for name, column in columns.items() if isinstance(column, Categories)}
+
+
+def _batches(data, lists):
+    """Yield dicts of arrays `[rows]`, of lists `[rows, length]`, without batches that have no row."""
     for batch in [data] if isinstance(data, dict) else data:
         columns = batch[0] if isinstance(batch, tuple) else batch
         if not isinstance(columns, dict):
             raise ValueError(f"`data` must hold dicts of columns. Received: {type(columns).__name__}")
-        columns = {name: _column(name, np.asarray(column)) for name, column in columns.items()}
+        columns = {name: _column(name, column, name in lists) for name, column in columns.items()}
         if len({len(column) for column in columns.values()}) > 1:
             lengths = {name: len(column) for name, column in columns.items()}
             raise ValueError(f"All columns must have the same number of rows. Received: {lengths}")
@@ -216,14 +223,12 @@ def _batches(data):
             yield columns
 
 
-def _column(name, column):
-    """Return a valid column as an array `[rows]`."""
-    if not (column.ndim == 1 or (column.ndim == 2 and column.shape[1] == 1)):
-        raise ValueError(f"Column '{name}' must have the shape [rows] or [rows, 1]. Received: {column.shape}")
-    column = column.reshape(-1)
+def _column(name, column, is_list):
+    """Return a valid column as an array `[rows]`, or `[rows, length]` of lists."""
+    column = _categories.as_lists(name, column) if is_list else _of_rows(name, column)
     kind, found = column.dtype.kind, f"an array of {column.dtype}"
     if kind == "O":
-        wrong = [x for x in column if not isinstance(x, (str, bytes))]
+        wrong = [x for x in column.flat if not isinstance(x, (str, bytes))]
         kind, found = "V" if wrong else kind, f"{wrong[:1]} among objects"
     if kind not in DTYPES:
         raise ValueError(f"Column '{name}' must hold numbers or strings. Received: {found}")
@@ -234,12 +239,15 @@ def _column(name, column):
     return column.astype("int64") if DTYPES[kind] == "int64" else column
 
 
-def _free_integer(taken):
-    return next(number for number in itertools.count() if number not in taken)
-
-
-def _decode(word):
-    return word.decode() if isinstance(word, bytes) else word
+def _of_rows(name, column):
+    """Return a column of one value per row as an array `[rows]`."""
+    column = np.asarray(getattr(column, "to_tensor", lambda: column)())
+    if not (column.ndim == 1 or (column.ndim == 2 and column.shape[1] == 1)):
+        raise ValueError(
+            f"Column '{name}' must have the shape [rows] or [rows, 1]; lists of categories need `pooling` in "
+            f"`columns`. Received: {column.shape}"
+        )
+    return column.reshape(-1)
 
 
 def _check_columns(found, wanted):
@@ -266,6 +274,8 @@ def _check_numbers(batch, numbers):
 
 def _stage(x, name, columns, embedding_dim):
     _check_columns(x, columns)
-    numbers_first = sorted(columns.items(), key=lambda item: isinstance(item[1], _Categories))
-    parts = [column(x[key], f"{name}_{key}", embedding_dim) for key, column in numbers_first]
+    parts = [
+        column(x[key], f"{name}_{key}") for key, column in columns.items() if isinstance(column, _Numbers)
+    ]
+    parts += _categories.vectors(x, name, _of_categories(columns), embedding_dim)
     return layers.Concatenate(name=f"{name}_concatenate")(parts) if len(parts) > 1 else parts[0]

@@ -115,7 +115,7 @@ def _whole_batch(train, tasks):
     """Return a dataset of the first batch that has labels of every task."""
 
     def is_whole(*batch):
-        return tf.reduce_all([task.labelled_fraction(batch[1][task.label_name]) > 0 for task in tasks])
+        return tf.reduce_all([task.labelled_fraction(task.labels_of(batch[1])) > 0 for task in tasks])
 
     found = train.filter(is_whole).take(1).cache()
     if not list(found):

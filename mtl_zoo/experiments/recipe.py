@@ -179,7 +179,9 @@ class Recipe:
 
     def tasks(self):
         """Return the tasks of the dataset, or the chosen ones, in the dataset's order."""
-        known = {task.name: task for task in self.data.TASKS}
+        from mtl_zoo.spaces import with_spaces
+
+        known = {task.name: task for task in with_spaces(self.data.TASKS)}
         names = self.task_names or list(known)
         if not set(names) <= set(known):
             raise ValueError(f"Tasks must be among {', '.join(known)}. Received: {', '.join(names)}")

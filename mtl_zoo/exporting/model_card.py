@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 
-from mtl_zoo import files
+from mtl_zoo import files, spaces
 from mtl_zoo.exporting.classes import num_classes
 from mtl_zoo.kinds import kind_of
 from mtl_zoo.versions import versions
@@ -124,6 +124,8 @@ def checksums(artefact):
 
 def _task(task, model, names):
     described = {"kind": kind_of(task), "output": _tensor(model.output[task.name]) | {"dtype": "float32"}}
+    if task.where is not None:
+        described["where"] = spaces.describe(task)
     if num_classes(task):
         described["classes"] = num_classes(task)
     return described | ({"class_names": list(names)} if names else {})

@@ -23,6 +23,7 @@ from mtl_zoo.exporting import signatures
 from mtl_zoo.exporting.inputs import by_name
 from mtl_zoo.exporting.model_card import check_files
 from mtl_zoo.exporting.signatures import DEFAULT
+from mtl_zoo.spaces import with_spaces
 from mtl_zoo.training.task_metrics import TaskMetrics
 from mtl_zoo.validation import check_tasks
 
@@ -89,7 +90,7 @@ def verify(artefact, model, tasks, batches):
     artefact = pathlib.Path(arguments.path("artefact", artefact)).absolute()
     check_files(artefact)
     with tempfile.TemporaryDirectory() as folder:
-        comparisons = [_Comparison(task) for task in tasks]
+        comparisons = [_Comparison(task) for task in with_spaces(tasks)]
         expected = _write_inputs(model, tasks, batches, pathlib.Path(folder))
         _answer(artefact, folder)
         for index, (labels, weights, predictions, inputs) in enumerate(expected):
@@ -146,7 +147,7 @@ class _Comparison:
             self.differences.append(np.max(np.abs(prediction - expected)))
         self.scales.append(np.max(np.abs(expected)))
         for metrics, predictions in zip(self.metrics, (expected, found[0]), strict=True):
-            given = labels[self.task.label_name]
+            given = self.task.labels_of(labels)
             items = self.task.items(given, predictions, weights)
             metrics.update_state(items, given, weights, predictions=items[1], inputs=inputs)
 

@@ -1,5 +1,6 @@
 """Layers that the architectures need and Keras does not have."""
 
+from mtl_zoo.layers.attention_pooling import AttentionPooling as AttentionPooling
 from mtl_zoo.layers.branch import Branch as Branch
 from mtl_zoo.layers.calibrator import Calibrator as Calibrator
 from mtl_zoo.layers.chain_of_probabilities import ChainOfProbabilities as ChainOfProbabilities

@@ -30,7 +30,7 @@ def numbers(count, labels, tasks):
     [1, 2]
     """
     found = [0] * len(tasks)
-    given = [labels[task.label_name] for task in tasks]
+    given = [task.labels_of(labels) for task in tasks]
     for group in groups(given, tasks):
         task, values = tasks[group[0]], [given[index] for index in group]
         if len(group) == 1:

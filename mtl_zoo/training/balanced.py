@@ -51,7 +51,7 @@ class Balanced(keras.layers.Layer):
         found = {name: np.zeros(table.shape, "int64") for name, table in self.tables.items()}
         for labels in _labels(x, y, validation_split):
             for task in self.wanting:
-                found[task.name] += class_weights.counts(task, labels[task.label_name])
+                found[task.name] += class_weights.counts(task, task.labels_of(labels))
         for name, counts in found.items():
             _warn(name, counts)
             self.tables[name].assign(class_weights.balanced(counts))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from mtl_zoo import outputs
+from mtl_zoo.spaces import with_spaces
 from mtl_zoo.training import frames, inputs, labels
 
 FOUND = "faults in data: "
@@ -41,7 +42,7 @@ class Border:
     """
 
     def __init__(self, tasks, model=None):
-        self.tasks = tuple(tasks)
+        self.tasks = with_spaces(tasks)
         graph = None if model is None else outputs.graph_of(model)
         self.slots = None if graph is None else inputs.slots(graph)
         self.order = [] if graph is None else outputs.label_names(graph, self.tasks)

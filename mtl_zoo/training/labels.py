@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_zoo import spaces
 from mtl_zoo.task import Task
 from mtl_zoo.training import alike
 
@@ -11,7 +12,7 @@ MARK = "Labels of task"
 
 
 def chosen(labels, tasks):
-    """Return the labels that tasks have, out of a dict that may hold more.
+    """Return the labels that tasks have, out of a dict that may hold more, and those that tell their spaces.
 
     Args:
         labels: Dict of arrays, tensors or `tf.TypeSpec`s by `task.label_name`.
@@ -23,6 +24,7 @@ def chosen(labels, tasks):
     Raises:
         ValueError: If there is no dict, or labels are absent, no numbers, or of another shape or kind.
     """
+    tasks = [*tasks, *spaces.others(tasks)]
     names = list(dict.fromkeys(task.label_name for task in tasks))
     if not isinstance(labels, dict):
         raise ValueError(f"Labels must be a dict with the keys {names}. Received: {type(labels).__name__}")
@@ -36,6 +38,8 @@ def chosen(labels, tasks):
             raise ValueError(f"{what} must have shape {(None, *task.label_shape)}. Received: {received}")
         if shape[0] == 0:
             raise ValueError(f"{what} must have at least one example. Received: {shape}")
+    if spaces.reads_any(tasks):
+        names += [name for name in labels if name not in names and _are_numbers(labels[name])]
     return {name: labels[name] for name in names}
 
 
@@ -123,8 +127,9 @@ def labelled_fractions(dataset, tasks, batches=100):
     """
 
     def fractions(*batch):
-        return tf.stack([task.labelled_fraction(batch[1][task.label_name]) for task in tasks])
+        return tf.stack([task.labelled_fraction(task.labels_of(batch[1])) for task in tasks])
 
+    tasks = spaces.with_spaces(tasks)
     means = np.mean(list(dataset.take(batches).map(fractions).as_numpy_iterator()), axis=0)
     return {task.name: float(mean) for task, mean in zip(tasks, means, strict=True)}
 
@@ -151,6 +156,14 @@ def checked_shape(what, values):
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise ValueError(f"{what} must be numbers. Received: {values.dtype}")
     return known_shape(what, values)
+
+
+def _are_numbers(values):
+    """Return whether labels are an array or a dense tensor of numbers, as functions of labels may read."""
+    try:
+        return checked_shape("Labels", values).rank > 0
+    except ValueError:
+        return False
 
 
 def known_shape(what, values):

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from mtl_zoo.items import hidden, mask_of
+from mtl_zoo.items import check_marker, hidden, mask_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Masks:
 
     def hide(self, task, labels):
         """Return the labels of a task, out of those of all, without what is masked."""
-        return hidden(task, labels[task.label_name], self.of_tasks.get(task.name))
+        return hidden(task, task.labels_of(labels), self.of_tasks.get(task.name))
 
     def hide_all(self, tasks, labels):
         """Return the same for every task, in a list."""
@@ -40,6 +40,9 @@ def model_of(model, tasks):
         return model
     found = {task.name: mask_of(model.output[task.name]) for task in tasks}
     found = {name: mask for name, mask in found.items() if mask is not None}
+    for task in tasks:
+        if task.name in found:
+            check_marker(task)
     return keras.Model(model.input, found) if found else None
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from mtl_zoo import spaces
 from mtl_zoo.training import alike
 
 MISSING = 0.5  # fraction of missing labels above which a task is warned of
@@ -15,7 +16,8 @@ CODES = "labels of a binary task are 0 and 1, below 0 is missing"
 class LabelCounts(keras.metrics.Metric):
     """Counts the labels of tasks: all, those that are missing, and of binary tasks those below 1.
 
-    Sample weights and masks do not matter. Counts up to 16 million are exact.
+    Labels outside the space of a task are none of its. Sample weights and masks do not matter. Counts up to
+    16 million are exact.
 
     Args:
         tasks: Sequence of T `Task`.
@@ -40,7 +42,9 @@ class LabelCounts(keras.metrics.Metric):
             labels: Dict of labels.
         """
         labels = {name: tf.convert_to_tensor(values) for name, values in labels.items()}
-        self.counts.assign_add(tf.cast(tf.stack(alike.numbers(_counted, labels, self.tasks)), self.dtype))
+        counts = tf.cast(tf.stack(alike.numbers(_counted, labels, self.tasks)), self.dtype)
+        outside = tf.stack([_outside(task, labels) for task in self.tasks])
+        self.counts.assign_add(counts - outside[:, tf.newaxis] * tf.constant([1.0, 1.0, 0.0]))
 
     def result(self):
         """Return the counts, `[T, 3]`."""
@@ -81,9 +85,21 @@ def _counted(task, labels, axis):
     return tf.stack([tf.zeros_like(missing) + total, missing, below_1], axis=-1)
 
 
+def _outside(task, labels):
+    """Return the number of labels outside the space of a task, as a float32 scalar."""
+    if task.where is None:
+        return tf.constant(0.0)
+    rows = tf.cast(spaces.inside(task, labels), "float32")
+    values = labels[task.label_name]
+    return tf.reduce_sum(1.0 - rows) * tf.math.divide_no_nan(
+        tf.cast(tf.size(values), "float32"), tf.cast(tf.size(rows), "float32")
+    )
+
+
 def _message(task, total, missing, below_1):
     is_binary = task.max_label == 1
     if missing == total or (missing <= MISSING * total and not (is_binary and missing and not below_1)):
         return None
-    message = f"Of {total:,} labels of task '{task.name}' {missing:,} are missing (below 0 or NaN)"
+    space = "" if task.where is None else f", where {spaces.describe(task)},"
+    message = f"Of {total:,} labels of task '{task.name}'{space} {missing:,} are missing (below 0 or NaN)"
     return f"{message}; {CODES}" if is_binary else message

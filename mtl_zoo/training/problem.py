@@ -79,7 +79,7 @@ class Problem:
             sample_weight: As in `fit`.
         """
         return [
-            task.items(labels[task.label_name], logits[task.name], self.weight_of(task, sample_weight))
+            task.items(task.labels_of(labels), logits[task.name], self.weight_of(task, sample_weight))
             for task in self.tasks
         ]
 
@@ -107,7 +107,7 @@ class Problem:
             counts: Tensor `[T]`, what is counted of the tasks in the batch.
         """
         columns = zip(self.tasks, tf.unstack(counts, len(self.tasks)), strict=True)
-        return tf.stack([task.extent(labels[task.label_name], count) for task, count in columns])
+        return tf.stack([task.extent(task.labels_of(labels), count) for task, count in columns])
 
 
 def pose(model, tasks, balancer=None, aggregator=None, space="shared", refresh_every=1):

@@ -32,7 +32,7 @@ def sums(problem, labels, logits, sample_weight=None):
 
 def _groups(tasks, labels, logits, sample_weight):
     """Return lists of the places of tasks whose losses are computed together."""
-    for group in alike.groups([labels[task.label_name] for task in tasks], tasks):
+    for group in alike.groups([task.labels_of(labels) for task in tasks], tasks):
         found = {}
         for index in group:
             task, output = tasks[index], logits[tasks[index].name]
@@ -48,9 +48,9 @@ def _of_group(problem, tasks, labels, logits, sample_weight):
     task, number = tasks[0], len(tasks)
     if number == 1:
         weights = problem.weight_of(task, sample_weight)
-        items = task.items(labels[task.label_name], logits[task.name], weights)
+        items = task.items(task.labels_of(labels), logits[task.name], weights)
         return [(task.sum_loss(*items), items)]
-    values = tf.concat([labels[each.label_name] for each in tasks], 0)
+    values = tf.concat([each.labels_of(labels) for each in tasks], 0)
     items = task.items(values, tf.concat([logits[each.name] for each in tasks], 0))
     totals = tf.reduce_sum(tf.reshape(task.item_losses(*items), [number, -1]), axis=1)
     items = [tf.unstack(tf.reshape(x, [number, -1, *x.shape[1:]])) for x in items]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mtl_zoo import arguments, outputs
 from mtl_zoo.options import NON_FINITE as NON_FINITE
+from mtl_zoo.spaces import with_spaces
 from mtl_zoo.training import (
     balanced,
     balancer_optimizer,
@@ -106,7 +107,7 @@ class Trainer(Guarded):
         **kwargs,
     ):
         super().__init__(model, **kwargs)
-        view = check_tasks(model, tasks)
+        view, tasks = check_tasks(model, tasks), with_spaces(tasks)
         outputs.warn_of_overrides(model)
         arguments.option("non_finite", non_finite, NON_FINITE)
         accumulate = arguments.integer("accumulate", accumulate, 1, arguments.COPIES)
@@ -116,8 +117,7 @@ class Trainer(Guarded):
         self.tasks = self.problem.tasks
         self.refresh, self.refresh_every = self.problem.refresh, refresh_every
         self.balancer, self.aggregator, self.space = balancer, aggregator, space
-        self.accumulate = accumulate
-        self.non_finite = non_finite
+        self.accumulate, self.non_finite = accumulate, non_finite
         self.logs = logs.empty(self.tasks, balancer)
         self.loss_tracker, self.weight_tracker = self.logs.losses, self.logs.weights
         self.regularization_tracker, self.skipped = self.logs.penalties, self.logs.skipped

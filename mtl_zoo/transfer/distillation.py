@@ -127,6 +127,7 @@ def _distilled(model, task, temperature):
         unweighted=(),
         class_weight=None,
         headline=None,
+        where=None,  # the copy answers on every row
     )
 
 

@@ -9,6 +9,7 @@ from keras import ops
 from mtl_zoo import arguments
 from mtl_zoo.items import expand_to, hidden, mask_of, to_numbers
 from mtl_zoo.outputs import graph_of
+from mtl_zoo.spaces import with_spaces
 from mtl_zoo.training import inputs
 from mtl_zoo.training.border import Border
 from mtl_zoo.transfer.families import FAMILIES, family_of
@@ -32,7 +33,8 @@ def fisher(model, tasks, dataset, labels="drawn", examples=1000, seed=None):
             weights)`.
         labels: `"drawn"` from what the model predicts, one for each example, which estimates the Fisher
             information itself; or `"given"` by the dataset, the "empirical" one, in which examples without a
-            label do not count for a task. Defaults to `"drawn"`.
+            label do not count for a task, nor those outside its space (`Task.where`), which is not known for
+            drawn ones. Defaults to `"drawn"`.
         examples: Number of examples to look at, at most: the first ones. Defaults to 1000.
         seed: Seed of the draws. Defaults to `None`: a random one.
 
@@ -64,7 +66,7 @@ def diagonal(model, tasks, dataset, labels, examples, seed):
     arguments.option("labels", labels, LABELS)
     examples = arguments.integer("examples", examples, 1, arguments.EXAMPLES)
     arguments.instance("dataset", dataset, tf.data.Dataset)
-    view = check_tasks(model, tasks, graph=True)
+    view, tasks = check_tasks(model, tasks, graph=True), with_spaces(tasks)
     _check_families(tasks)
     seed = keras.random.SeedGenerator(arguments.seed("seed", seed))
     dataset = _given(model, tasks, dataset) if labels == "given" else _inputs(model, dataset)
@@ -115,7 +117,7 @@ def _log_likelihood(task, logits, labels, seed):
     half = logits.dtype in (tf.float16, tf.bfloat16)
     parameters = family.parameters(tf.cast(logits, tf.float32) if half else logits)
     if labels:
-        targets, weights = _targets(task, hidden(task, labels[task.label_name], mask_of(logits)), parameters)
+        targets, weights = _targets(task, hidden(task, task.labels_of(labels), mask_of(logits)), parameters)
     else:
         targets, mask = family.draw(tf.stop_gradient(parameters), seed), mask_of(logits)
         ones = tf.ones_like(parameters)

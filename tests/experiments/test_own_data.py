@@ -7,6 +7,7 @@ import pytest
 
 from mtl_zoo.experiments import Recipe
 from mtl_zoo.experiments.own_data import OwnData
+from mtl_zoo.training.border import Border
 
 TEXT = (
     "csv_file:path={path},tasks=['bought:binary', 'job:classification'],"
@@ -102,3 +103,20 @@ def test_images(tmp_path):
         "missing": None,
     }
     assert len(recipe.data.encoder()) == 3
+
+
+def test_a_task_on_the_rows_of_another_one(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    path.write_text("age,click,buy\n" + "30,1,1\n31,0,1\n32,1,\n33,,0\n" * 10)
+    tasks = "['click:binary', 'buy:binary:where=click']"
+    recipe = Recipe(dataset=f"csv_file:path={str(path)!r},tasks={tasks}", task_names=("buy",), batch_size=8)
+    (buy,) = recipe.tasks()
+    assert str(buy.where) == "click"
+    labels = recipe.load("train")
+    assert "buy: labels of task 'buy' in 20 rows where click, 10 missing" in capsys.readouterr().err
+    _, y = next(iter(Border([buy]).admit(labels)[0]))
+    there = (y["click"].numpy() == 1) & (y["buy"].numpy() >= 0)
+    assert 0 < there.sum() < 8
+    np.testing.assert_array_equal(buy.item_weights(buy.labels_of(y)), there)
+    with pytest.raises(ValueError, match=r"must name a task\. Received: where='clack'"):
+        Recipe(dataset=f"csv_file:path={str(path)!r},tasks={tasks.replace('=click', '=clack')}")

@@ -20,6 +20,7 @@ def table(tmp_path):
         ("left:classification:num_classes=9", "left:classification:num_classes=9", (9,), "left"),
         ("bought:binary", "bought:binary:classes=['no', 'yes']", (1,), "bought"),
         ("tag_0:binary", "tag_0:binary", (1,), "tag_0"),
+        ("tag_0:binary:where=bought", "tag_0:binary:where='bought'", (1,), "tag_0"),
         ("spent:regression", "spent:regression:units=1", (1,), "spent"),
         ("tag:multilabel", "tag:multilabel:n=2", (2,), "tag"),
         ("tag:regression", "tag:regression:units=2", (2,), "tag"),

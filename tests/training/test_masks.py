@@ -1,5 +1,7 @@
 """Padding that a model masks: neither a label nor a number."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -93,3 +95,14 @@ def test_labels_of_numbers_are_hidden_as_nan():
     task = mz.Task.dense_regression("depth", 1)
     found = hidden(task, np.ones((1, 2, 1)), np.array([[True, False]]))
     np.testing.assert_array_equal(found, [[[1.0], [np.nan]]])
+
+
+def test_a_whole_number_of_a_regression_is_missing_where_it_is_padding():
+    found = hidden(mz.Task.dense_regression("depth", 1), np.array([[[1], [-1]]]), np.array([[True, False]]))
+    np.testing.assert_array_equal(found, [[[1.0], [np.nan]]])
+
+
+def test_labels_that_cannot_be_made_missing_are_refused():
+    odd = dataclasses.replace(TASKS[0], missing=lambda labels: keras.ops.equal(labels, 255))
+    with pytest.raises(ValueError, match="`missing` of task 'tag' must be true for -1 and NaN"):
+        mz.Trainer(make_model(), [odd, TASKS[1]])
