@@ -20,7 +20,9 @@ def test_contract():
 
 
 def test_the_scalar_is_the_weighted_sum():
-    value, gradient = value_and_gradient(AutoLambda(initial=0.25), [1.0, 2.0, 4.0], [True, False, True])
+    value, gradient = value_and_gradient(
+        AutoLambda(initial=0.25), [1.0, 2.0, 4.0], np.array([True, False, True])
+    )
     np.testing.assert_allclose(value, 1.25)
     np.testing.assert_allclose(gradient, [0.25, 0.0, 0.25])
 

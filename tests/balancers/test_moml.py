@@ -21,11 +21,16 @@ def test_weights_start_equal_and_are_shared_out_among_the_present():
     value, gradient = value_and_gradient(MOML(), [1.0, 3.0])
     np.testing.assert_allclose(value, 2.0)
     np.testing.assert_allclose(gradient, [0.5, 0.5])
-    np.testing.assert_allclose(value_and_gradient(MOML(), [1.0, 3.0], [False, True])[1], [0.0, 1.0])
+    np.testing.assert_allclose(value_and_gradient(MOML(), [1.0, 3.0], ~BOTH | [False, True])[1], [0.0, 1.0])
 
 
-def test_what_helps_one_task_and_harms_another_moves_nothing():
-    np.testing.assert_allclose(looked(MOML(0.1), [[-1.0, 0.0], [2.0, 0.0]]), [0.0, 0.0], atol=1e-6)
+def test_what_helps_one_task_and_harms_another_as_much_moves_nothing():
+    np.testing.assert_allclose(looked(MOML(0.1), [[-1.0, 0.0], [1.0, 0.0]]), [0.0, 0.0], atol=1e-6)
+
+
+def test_gradients_have_their_own_length_in_the_sum():
+    """Directions that are opposite have equal weights, and so the longer gradient wins."""
+    np.testing.assert_allclose(looked(MOML(0.1), [[-1.0, 0.0], [2.0, 0.0]]), [-0.1, 0.1], rtol=1e-5)
 
 
 def test_what_helps_both_tasks_gets_weight():

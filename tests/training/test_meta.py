@@ -241,7 +241,7 @@ def test_rates_are_those_of_the_parts():
 
 
 def test_nothing_else_is_written():
-    """Neither statistics nor seeds nor the optimizer: with weights that do not move, training is the plain one."""
+    """Statistics, seeds and optimizer: with weights that do not move, training is the plain one."""
 
     def run(balancer, **data):
         keras.utils.set_random_seed(0)
