@@ -14,7 +14,7 @@ def look_ahead(problem, optimizer, portions):
     Losses are those of training, with the same random numbers before and after. No variable is written.
 
     Args:
-        problem: `Problem` with `Sum` as aggregator and no balancer.
+        problem: `Problem`, as `problem.looking_ahead` returns it.
         optimizer: `keras.optimizers.Optimizer`, whose learning rate now is the length of the step.
         portions: As `batch.portions` returns them.
 

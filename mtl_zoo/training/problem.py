@@ -34,8 +34,8 @@ class Problem:
             square the parts of a sum. Defaults to `False`: one slice per row.
         observers: Tuple of functions of the optimizer and the portions of a batch, called before every
             update; they change nothing of the training. Defaults to none.
-        ahead: `Problem` of the same with `Sum` as aggregator and no balancer, for looks ahead, if the
-            balancer needs meta data; else `None`.
+        penalized: Whether the model's own losses count. Defaults to `True`.
+        ahead: What `looking_ahead` returns, if the balancer needs meta data; else `None`.
     """
 
     model: keras.Model
@@ -48,6 +48,7 @@ class Problem:
     mask_model: keras.Model | None = None
     as_keras: bool = False
     observers: tuple = ()
+    penalized: bool = True
     ahead: "Problem | None" = None
 
     @property
@@ -145,6 +146,14 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared", refresh_e
     return dataclasses.replace(problem, aggregator=refreshing(aggregator, refresh_every))
 
 
+def looking_ahead(model, tasks):
+    """Return the `Problem` of the tasks' own gradients, for a step that is looked at and not made.
+
+    That happens in a `keras.StatelessScope`, in which a model has no losses of its own.
+    """
+    return dataclasses.replace(pose(model, tasks, aggregator=Sum()), penalized=False)
+
+
 def renewed(problem):
     """Return the problem of training what is trainable now, and give the aggregator state that fits it."""
     if list(map(id, problem.variables)) == list(map(id, problem.model.trainable_variables)):
@@ -162,7 +171,7 @@ def _posed(model, tasks, balancer, aggregator, space):
     problem = Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads, mask_model)
     if balancer is None or not balancer.needs_meta:
         return problem
-    return dataclasses.replace(problem, ahead=pose(model, tasks, aggregator=Sum()))
+    return dataclasses.replace(problem, ahead=looking_ahead(model, tasks))
 
 
 def _split_for(model, tasks, aggregator, space):
