@@ -269,20 +269,21 @@ def test_a_meta_loss_that_is_not_finite_skips_the_step():
     check(trainer, trainer.balancer.task_weights, expected)
 
 
-def test_the_weight_of_noise_falls():
+@pytest.mark.parametrize(("balancer", "start"), [(AutoLambda(learning_rate=0.01), 0.1), (MOML(0.05), 0.5)])
+def test_the_weight_of_noise_falls(balancer, start):
+    """A task that learns its noise by heart has no weight on other data; the seed makes no difference."""
     random = np.random.default_rng(0)
-    x, y = random.normal(size=(64, 8)).astype("float32"), random.normal(size=64).astype("float32")
-    labels = {"signal": x.sum(axis=1), "noise": y}
-    tasks = [dataclasses.replace(mz.Task.regression(name), metrics=()) for name in labels]
-    train, meta = (
-        tuple(tf.nest.map_structure(lambda v, p=p: v[p], (x, labels))) for p in (slice(12), slice(12, 64))
+    x, noise = random.normal(size=(64, 8)).astype("float32"), random.normal(size=64).astype("float32")
+    labels = {"a": x.sum(axis=1) / 8**0.5, "b": noise}
+    inputs = keras.Input((8,))
+    shared = keras.layers.Dense(
+        4, use_bias=False, kernel_initializer=keras.initializers.RandomNormal(0.0, 0.3, 0)
     )
-    keras.utils.set_random_seed(0)
-    network = mz.architectures.hard_sharing(keras.Input((8,)), tasks, mz.encoders.mlp(16))
-    for balancer in (AutoLambda(learning_rate=0.01), MOML(0.05)):
-        trainer = mz.Trainer(keras.models.clone_model(network), tasks, balancer)
-        trainer.compile(keras.optimizers.Adam(0.01))
-        history = trainer.fit(*train, epochs=60, meta_data=meta, verbose=0).history
-        signal, noise = (history[f"{name}_weight"] for name in labels)
-        assert noise[-1] < noise[0] - 0.05
-        assert signal[-1] > signal[0] + 0.05
+    heads = {name: keras.layers.Dense(1, kernel_initializer="zeros")(shared(inputs)) for name in "ab"}
+    trainer = mz.Trainer(keras.Model(inputs, heads), TASKS[:2], balancer)
+    trainer.compile(keras.optimizers.SGD(0.2))
+    data = tf.data.Dataset.from_tensors((x, labels))
+    train, meta = (data.unbatch().skip(k).take(n).batch(n) for k, n in ((0, 12), (12, 52)))
+    trainer.fit(train.repeat(40), meta_data=meta, steps_per_epoch=40, verbose=0)
+    signal, noise = (float(balancer(one)) for one in np.eye(2, dtype="float32"))
+    assert noise < 0.7 * start < start < signal

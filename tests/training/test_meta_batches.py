@@ -19,7 +19,7 @@ def trainer_with(balancer, **arguments):
 
 
 def shuffled(x, y, seed):
-    return tf.data.Dataset.from_tensor_slices(as_float32(x, y)).shuffle(24, seed=seed).batch(4)
+    return tf.data.Dataset.from_tensor_slices(as_float32(x, y)).shuffle(24, seed=seed).batch(8)
 
 
 def fit(*callbacks, meta=None, x=None):
@@ -28,8 +28,8 @@ def fit(*callbacks, meta=None, x=None):
     data = dict(zip("xy", as_float32(X, Y), strict=True)) if x is None else {"x": x}
     history = trainer.fit(
         **data,
-        batch_size=4 if x is None else None,
-        epochs=3,
+        batch_size=8 if x is None else None,
+        epochs=2,
         meta_data=meta,
         callbacks=[*callbacks],
         verbose=0,
@@ -45,9 +45,8 @@ def test_a_training_goes_on_with_the_same_bits(tmp_path, kind):
         return {"x": shuffled(X, Y, 1), "meta": shuffled(META_X, META_Y, 2)}
 
     expected = fit(**data())
-    for step in (8, 6):  # in the second epoch; and then in the third
-        with pytest.raises(ZeroDivisionError):
-            fit(mz.callbacks.Resume(tmp_path, every=1), At(step, fail), **data())
+    with pytest.raises(ZeroDivisionError):
+        fit(mz.callbacks.Resume(tmp_path, every=1), At(5, fail), **data())  # two steps into the second epoch
     assert_same(fit(mz.callbacks.Resume(tmp_path, every=1), **data()), expected)
 
 
