@@ -198,9 +198,8 @@ def test_auto_lambda_in_every_way_to_train(way):
     assert float(trainer.balancer.task_weights[1]) != pytest.approx(0.1, abs=0.01)
 
 
-@pytest.mark.parametrize("options", [EAGER, {"jit_compile": True}], ids=["eager", "XLA"])
-def test_moml(options):
-    trainer, _ = trained(MOML(0.1), options=options)
+def test_moml():
+    trainer, _ = trained(MOML(0.1))
     check(trainer, trainer.balancer.task_logits, by_hand(*moml(0.1), *batches_of(8)))
 
 
