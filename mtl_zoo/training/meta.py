@@ -26,7 +26,7 @@ def look_ahead(problem, optimizer, portions, meta):
     scale, present = optimizer.scale_loss(1.0), batch.counts > 0
     with keras.StatelessScope():  # takes what the model would write of its state
         found = step.compute(ahead, batch, scale)
-    weights, _ = gradients.balance(tf.unstack(found.losses), balancer, present)
+    weights, _ = gradients.balance(tf.unstack(found.losses, len(ahead.tasks)), balancer, present)
     steps = _steps(ahead, optimizer, found.columns)
     values = [
         _moved(variable, block, weights) for variable, block in zip(ahead.variables, steps, strict=True)
