@@ -268,8 +268,7 @@ def test_a_meta_loss_that_is_not_finite_skips_the_step():
     check(trainer, trainer.balancer.task_weights, expected)
 
 
-@pytest.mark.parametrize(("balancer", "start"), [(AutoLambda(learning_rate=0.01), 0.1), (MOML(0.05), 0.5)])
-def test_the_weight_of_noise_falls(balancer, start):
+def test_the_weight_of_noise_falls():
     """A task that learns its noise by heart has no weight on other data; the seed makes no difference."""
     random = np.random.default_rng(0)
     x, noise = random.normal(size=(64, 8)).astype("float32"), random.normal(size=64).astype("float32")
@@ -279,10 +278,10 @@ def test_the_weight_of_noise_falls(balancer, start):
         4, use_bias=False, kernel_initializer=keras.initializers.RandomNormal(0.0, 0.3, 0)
     )
     heads = {name: keras.layers.Dense(1, kernel_initializer="zeros")(shared(inputs)) for name in "ab"}
-    trainer = mz.Trainer(keras.Model(inputs, heads), TASKS[:2], balancer)
+    trainer = mz.Trainer(keras.Model(inputs, heads), TASKS[:2], AutoLambda(learning_rate=0.01))
     trainer.compile(keras.optimizers.SGD(0.2))
     data = tf.data.Dataset.from_tensors((x, labels))
     train, meta = (data.unbatch().skip(k).take(n).batch(n) for k, n in ((0, 12), (12, 52)))
     trainer.fit(train.repeat(40), meta_data=meta, steps_per_epoch=40, verbose=0)
-    signal, noise = (float(balancer(one)) for one in np.eye(2, dtype="float32"))
-    assert noise < 0.7 * start < start < signal
+    signal, noise = np.array(trainer.balancer.task_weights)
+    assert noise < 0.07 < 0.1 < signal
