@@ -76,7 +76,7 @@ def test_a_sample_weight_of_0_is_no_label():
         trainer = trainer_with(AutoLambda(learning_rate=0.03))
         trainer.model.set_weights([np.full(v.shape, 0.5) for v in trainer.model.weights])
         meta = tf.data.Dataset.from_tensors(data)
-        trainer.fit(dataset(X, Y, 24), epochs=2, meta_data=meta, verbose=0)
+        trainer.fit(dataset(X, Y, 24), epochs=3, meta_data=meta, verbose=0)
         found.append(np.array(trainer.balancer.task_weights))
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
     assert np.abs(found[2] - found[0]).max() > 1e-6
