@@ -29,6 +29,7 @@ TASKS = (mz.Task.classification("kind", 3), mz.Task.regression("size", where="ki
 UNROLLED = mapping.MOST_UNROLLED, mapping.MOST_GRADIENTS
 STEPS, BATCH, EPOCHS = 4, 16, 3  # the epochs that DWA needs to change its weights
 METHODS = {
+    "autolambda": lambda: mz.balancers.AutoLambda(learning_rate=0.01),
     "uncertainty": mz.balancers.Uncertainty,
     "dwa": mz.balancers.DWA,
     "famo": mz.balancers.FAMO,
@@ -122,9 +123,10 @@ def train(trainer):
     if "BACKUP" in os.environ:
         slow = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.2))
         callbacks = [slow, mz.callbacks.Resume(os.environ["BACKUP"], every=1)]
-    history = trainer.fit(
-        dataset, validation_data=dataset.take(1), epochs=EPOCHS, callbacks=callbacks, verbose=0
-    ).history
+    options = {"validation_data": dataset.take(1), "epochs": EPOCHS, "callbacks": callbacks, "verbose": 0}
+    if trainer.balancer is not None and trainer.balancer.needs_meta:
+        options["meta_data"] = dataset.unbatch().batch(BATCH - 5)  # of another size than the batches
+    history = trainer.fit(dataset, **options).history
     parts = [part for part in (trainer.model, trainer.balancer, trainer.aggregator) if part is not None]
     weights = [variable.numpy() for part in parts for variable in part.variables]
     return history, {str(index): weight for index, weight in enumerate(weights)}

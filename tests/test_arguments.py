@@ -75,6 +75,12 @@ OF_CLASSES = {"class_weight": MAPPING, "label_smoothing": FRACTION, **WHERE}
 STAGES = {"shared_stages": optional(FROM_0)}
 
 TABLE = [
+    (
+        balancers.AutoLambda,
+        {},
+        {"primary": {"none", "list"}, "learning_rate": POSITIVE, "initial": NOT_NEGATIVE},
+    ),
+    (balancers.MOML, {}, {"learning_rate": POSITIVE}),
     (balancers.COSMOS, {}, {"strength": NOT_NEGATIVE, "alpha": POSITIVE, "seed": SEED}),
     (balancers.COSMOS, {}, {"preferences": optional(OBJECT)}),
     (balancers.DTP, {}, {"gamma": NOT_NEGATIVE, "alpha": OPEN}),

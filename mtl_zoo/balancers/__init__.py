@@ -1,5 +1,6 @@
 """Balancers: layers that turn the task losses into the one scalar to be minimised."""
 
+from mtl_zoo.balancers.autolambda import AutoLambda as AutoLambda
 from mtl_zoo.balancers.base import Balancer as Balancer
 from mtl_zoo.balancers.cosmos import COSMOS as COSMOS
 from mtl_zoo.balancers.dtp import DTP as DTP
@@ -12,6 +13,7 @@ from mtl_zoo.balancers.igb import IGB as IGB
 from mtl_zoo.balancers.imtll import IMTLL as IMTLL
 from mtl_zoo.balancers.ldc import LDC as LDC
 from mtl_zoo.balancers.logarithm import Logarithm as Logarithm
+from mtl_zoo.balancers.moml import MOML as MOML
 from mtl_zoo.balancers.pbi import PBI as PBI
 from mtl_zoo.balancers.rlw import RLW as RLW
 from mtl_zoo.balancers.static import Static as Static

@@ -22,6 +22,8 @@ class Balancer(keras.layers.Layer):
     Attributes:
         second_look: Whether the method wants the losses of the same batch once more, after the update, by
             `look`.
+        needs_meta: Whether the method learns from a second batch, of the `meta_data` that `fit` must be given
+            then, by `look_ahead`.
         min_losses: What losses must not be below for the method to make sense, one number or a list of one
             per task; 0 for those that take logarithms or ratios of losses. `fit` warns, by name, of a task
             whose mean loss in an epoch is below. Defaults to `None`: any loss will do.
@@ -30,6 +32,7 @@ class Balancer(keras.layers.Layer):
     """
 
     second_look = False
+    needs_meta = False
     min_losses = None
     constant_weights = None
 
@@ -62,6 +65,30 @@ class Balancer(keras.layers.Layer):
         Args:
             losses_after: Tensor `[T]`.
             present: As in the call.
+        """
+
+    def meta_objectives(self, num_tasks):
+        """Return what `look_ahead` is to differentiate: sums of the losses on a meta batch.
+
+        Args:
+            num_tasks: T.
+
+        Returns:
+            Tensor `[M, T]`: in each row the weights of the losses in a sum. By default every loss by itself.
+        """
+        return ops.eye(num_tasks, dtype=self.compute_dtype)
+
+    def look_ahead(self, slopes, present, meta_present):
+        """React to a meta batch; called before every update, and before the call, if `needs_meta` is true.
+
+        The look is at the losses on the meta batch after a step of gradient descent on the training losses
+        with the weights of now, which is not made.
+
+        Args:
+            slopes: Tensor `[M, T]`: derivatives of the sums of these losses, which `meta_objectives` names,
+                by the weights of the training losses. What an absent task would add is 0.
+            present: Boolean tensor `[T]`: which tasks have a labelled item in the training batch.
+            meta_present: Likewise in the meta batch.
         """
 
     def on_epoch_end(self):

@@ -1,17 +1,15 @@
 """Weights that let all losses fall at the same rate."""
 
-import math
-
 import keras
 from keras import ops
 
 from mtl_zoo import arguments
+from mtl_zoo.balancers import _adam as adam
 from mtl_zoo.balancers._solved import unsolved
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.numerics import masked
 
 EPSILON = 1e-8
-DECAY_1, DECAY_2 = 0.9, 0.999
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -95,20 +93,9 @@ class FAMO(Balancer):
         gain = ops.where(present > 0, gain, 0.0)
         shares = masked.softmax(self.task_logits, present)
         gradient = shares * (gain - ops.sum(shares * gain))
-        self._descend(gradient + self.weight_decay * self.task_logits, present)
+        gradient += self.weight_decay * self.task_logits
+        moments = (self.first_moment, self.second_moment, self.num_looks)
+        adam.descend(self.task_logits, moments, gradient, present, self.learning_rate)
 
     def _above_minimum(self, losses):
         return losses - ops.convert_to_tensor(self.min_losses, losses.dtype)
-
-    def _descend(self, gradient, present):
-        """Do a step of Adam on the logits of the present tasks."""
-        self.num_looks.assign_add(present)
-        self.first_moment.assign_add(present * (1 - DECAY_1) * (gradient - self.first_moment))
-        self.second_moment.assign_add(present * (1 - DECAY_2) * (ops.square(gradient) - self.second_moment))
-        first = self.first_moment / self._filled(DECAY_1)
-        second = self.second_moment / self._filled(DECAY_2)
-        self.task_logits.assign_sub(present * self.learning_rate * first / (ops.sqrt(second) + EPSILON))
-
-    def _filled(self, decay):
-        """Return by how much a moment that started at 0 is filled: `1 - decay ** num_looks`."""
-        return -ops.expm1(math.log(decay) * ops.maximum(self.num_looks, 1.0))

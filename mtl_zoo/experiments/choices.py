@@ -168,7 +168,8 @@ def _is_defined(x, module):
 def _needs(member):
     """Return what a method looks at, as text; nothing for other members."""
     if _is_balancer(member):
-        return "losses, and those after the step" if member.second_look else "losses"
+        more = ", and those after the step" if member.second_look else ""
+        return f"losses{more}" + (", and meta data" if member.needs_meta else "")
     if not _is_aggregator(member):
         return ""
     needs = "Gramian" if issubclass(member, aggregators.GramianAggregator) else "Jacobian"

@@ -197,6 +197,12 @@ class Recipe:
         options = {"data_dir": self.data_dir, "seed": self.seed, **self._given(), **manual}
         return self.data.load(split, self.batch_size, **options)
 
+    def load_meta(self):
+        """Return the training split once more, in another order, as meta data; `None` if they have no use."""
+        if not self._chosen("balancer").target.needs_meta:
+            return None
+        return dataclasses.replace(self, seed=self.seed ^ 1).load("train")
+
     def _given(self):
         """Return the arguments that were chosen with a dataset of the zoo."""
         return self._chosen("dataset").arguments if inspect.ismodule(self.data) else {}

@@ -99,6 +99,7 @@ def _prepare(recipe):
     """Return a compiled trainer and the datasets by split, checked as far as goes without reading them."""
     keras.utils.set_random_seed(recipe.seed)
     splits = {split: recipe.load(split) for split in ("train", "validation", "test")}
+    splits["meta"] = recipe.load_meta()
     trainer = recipe.trainer(splits["train"])  # sets the seed again: a dataset prepared now drew numbers
     trainer.border.admit(splits["test"])
     return trainer, splits
@@ -124,6 +125,7 @@ def _fit(trainer, splits, recipe, run, callbacks, quiet):
         history = trainer.fit(
             splits["train"],
             validation_data=splits["validation"],
+            meta_data=splits["meta"],
             epochs=recipe.epochs,
             callbacks=[record, best, *callbacks],
             verbose=_verbosity(quiet),

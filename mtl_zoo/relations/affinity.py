@@ -8,12 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_zoo import arguments
-from mtl_zoo.aggregators.sum import Sum
 from mtl_zoo.relations.look_ahead import look_ahead
 from mtl_zoo.relations.task_matrix import TaskMatrix
 from mtl_zoo.training import distribution
 from mtl_zoo.training.metrics import MeanPerTask
-from mtl_zoo.training.problem import pose
+from mtl_zoo.training.problem import looking_ahead
 from mtl_zoo.training.trainer import Trainer
 
 
@@ -113,7 +112,7 @@ class Affinity(keras.callbacks.Callback):
         if len(self._names) < 2:
             raise ValueError(f"`Affinity` must have two tasks at least. Received: {self._names}")
         self._means = MeanPerTask(len(self._names) ** 2, name="affinities")
-        posed = pose(model.problem.model, model.problem.tasks, aggregator=Sum())
+        posed = looking_ahead(model.problem.model, model.problem.tasks)
         self._attach(self._observer_of(posed))
 
     def _observer_of(self, problem):

@@ -3,10 +3,9 @@
 import keras
 import tensorflow as tf
 
-from mtl_zoo.training import distribution, forward, step
+from mtl_zoo.training import distribution, forward, optimizer_parts, step
 from mtl_zoo.training.batch import count
 from mtl_zoo.training.columns import reach, unstacked
-from mtl_zoo.training.optimizer_parts import OptimizerParts
 
 
 def look_ahead(problem, optimizer, portions):
@@ -15,7 +14,7 @@ def look_ahead(problem, optimizer, portions):
     Losses are those of training, with the same random numbers before and after. No variable is written.
 
     Args:
-        problem: `Problem` with `Sum` as aggregator and no balancer.
+        problem: `Problem`, as `problem.looking_ahead` returns it.
         optimizer: `keras.optimizers.Optimizer`, whose learning rate now is the length of the step.
         portions: As `batch.portions` returns them.
 
@@ -41,7 +40,8 @@ def look_ahead(problem, optimizer, portions):
 def _shared(problem, optimizer, columns):
     """Return the variables that several tasks reach, and per task the steps of its own in each."""
     number = len(problem.tasks)
-    triples = zip(problem.variables, _rates(optimizer, problem.variables), columns, strict=True)
+    rates = optimizer_parts.rates(optimizer, problem.variables)
+    triples = zip(problem.variables, rates, columns, strict=True)
     shared = [triple for triple in triples if sum(reach(triple[2], number)) > 1]
     if not shared:
         names = [task.name for task in problem.tasks]
@@ -52,14 +52,6 @@ def _shared(problem, optimizer, columns):
         for gradients in [unstacked(column, number)]
     ]
     return [variable for variable, *_ in shared], list(zip(*steps, strict=True))
-
-
-def _rates(optimizer, variables):
-    """Return the learning rate of every variable."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if isinstance(optimizer, OptimizerParts):
-        return [optimizer.parts[place].learning_rate for place in optimizer.places]
-    return [optimizer.learning_rate] * len(variables)
 
 
 def _moved(variables, steps):

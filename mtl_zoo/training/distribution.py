@@ -76,17 +76,26 @@ def spread(dataset, strategy):
     """
     if not isinstance(dataset, tf.data.Dataset) or not has_workers(strategy):
         return dataset
+    found = strategy.distribute_datasets_from_function(lambda context: parts(dataset, context, strategy))
+    found.whole = dataset
+    return found
+
+
+def parts(dataset, context, strategy):
+    """Return a dataset of the parts of every batch that the replicas of a worker get, one after the other.
+
+    Args:
+        dataset: `tf.data.Dataset`, the same on every worker.
+        context: `tf.distribute.InputContext` of the worker.
+        strategy: `tf.distribute.Strategy`.
+    """
     number = strategy.num_replicas_in_sync
-
-    def of_worker(context):
-        local = number // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-        replicas = tf.data.Dataset.range(first, first + local)
-        parts = dataset.flat_map(lambda *batch: replicas.map(lambda index: part(batch, index, number)))
-        known = tf.data.experimental.assert_cardinality(dataset.cardinality() * local)
-        return parts.apply(known) if dataset.cardinality() > 0 else parts
-
-    return strategy.distribute_datasets_from_function(of_worker)
+    local = number // context.num_input_pipelines
+    first = context.input_pipeline_id * local
+    replicas = tf.data.Dataset.range(first, first + local)
+    found = dataset.flat_map(lambda *batch: replicas.map(lambda index: part(batch, index, number)))
+    known = tf.data.experimental.assert_cardinality(dataset.cardinality() * local)
+    return found.apply(known) if dataset.cardinality() > 0 else found
 
 
 def part(batch, index, number):

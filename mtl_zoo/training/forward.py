@@ -93,12 +93,17 @@ def is_summed(problem, batch):
 
 def measure(problem, batch):
     """Return the losses of a batch as the model is now, `[T]`; leaves everything as it is."""
+    return _losses(batch, sums(problem, batch))
+
+
+def sums(problem, batch):
+    """Return the sums of the losses of all portions of this replica, as in `Pass`, as `measure` does."""
     with restored(problem.model.non_trainable_variables):
-        sums = [
+        found = [
             _sums(problem, batch, index, problem.model(x, training=True))[0]
             for index, (x, *_) in enumerate(batch.portions)
         ]
-    return _losses(batch, total(sums))
+    return total(found)
 
 
 def total(sums):
@@ -117,7 +122,7 @@ def restored(variables):
 
 def _passed(problem, batch, index, logits):
     sums, items = _sums(problem, batch, index, logits)
-    found = problem.model.losses
+    found = problem.model.losses if problem.penalized else []
     if not found:
         return Pass(sums, items, [], [])
     penalty, number = tf.add_n(found), num_examples(batch.portions[index][1])

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from mtl_zoo import outputs
-from mtl_zoo.training import balanced, distribution
+from mtl_zoo.training import balanced, distribution, meta_batches, trainer_config
 from mtl_zoo.training.wrapper import Wrapper
 
 
@@ -66,6 +66,7 @@ class Guarded(Wrapper):
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """Make one update; as `keras.Model.train_on_batch`, with the checks of `fit`."""
         balanced.refuse(class_weight)
+        meta_batches.refuse_without(self.balancer, "`train_on_batch`")
         self.class_weights.check()
         x, y, sample_weight = self.border.batch(x, y, sample_weight)
         with self.border.readable_errors():
@@ -82,6 +83,14 @@ class Guarded(Wrapper):
         """Return the model's outputs, a dict of logits; inputs in a dict may be more than the model takes."""
         return self.model(self.border.admit_inputs(inputs), training=training)
 
+    def get_compile_config(self):
+        """Return the arguments of `compile`, for Keras to save."""
+        return trainer_config.of_compile(self)
+
+    def compile_from_config(self, config):
+        """Compile as `get_compile_config` described."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
     @property
     def jit_compile(self):
         """Whether steps are compiled with XLA; functions of steps are made anew when that is set."""
@@ -96,9 +105,9 @@ class Guarded(Wrapper):
     def _checks_in_step(self):
         """Whether steps check batches, which costs less than another function in a dataset.
 
-        XLA cannot, and what joins, divides or counts batches before the step wants them checked.
+        XLA cannot, and what joins, pairs, divides or counts batches before the step wants them checked.
         """
-        as_they_are = self.accumulate == 1 and not self.class_weights.wanting
+        as_they_are = self.accumulate == 1 and not self.class_weights.wanting and not self.problem.ahead
         one_device = self.distribute_strategy.num_replicas_in_sync == 1
         return as_they_are and one_device and not self.jit_compile
 

@@ -164,6 +164,19 @@ def make(given, shared_rate, problem):
     return _divided(given if by_part else _two_rates(given, shared_rate), problem)
 
 
+def rates(optimizer, variables):
+    """Return the learning rate of every variable, as the optimizer has it now.
+
+    Args:
+        optimizer: As `make` returns it.
+        variables: List of what it trains.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(optimizer, OptimizerParts):
+        return [optimizer.parts[place].learning_rate for place in optimizer.places]
+    return [optimizer.learning_rate] * len(variables)
+
+
 def _divided(given, problem):
     names = [task.name for task in problem.tasks]
     _check_parts(list(given), names)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mtl_zoo import arguments
 from mtl_zoo.aggregators.base import Aggregator
+from mtl_zoo.aggregators.sum import Sum
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.options import SPACES as SPACES
 from mtl_zoo.outputs import check_graph
@@ -33,6 +34,8 @@ class Problem:
             square the parts of a sum. Defaults to `False`: one slice per row.
         observers: Tuple of functions of the optimizer and the portions of a batch, called before every
             update; they change nothing of the training. Defaults to none.
+        penalized: Whether the model's own losses count. Defaults to `True`.
+        ahead: What `looking_ahead` returns, if the balancer needs meta data; else `None`.
     """
 
     model: keras.Model
@@ -45,6 +48,8 @@ class Problem:
     mask_model: keras.Model | None = None
     as_keras: bool = False
     observers: tuple = ()
+    penalized: bool = True
+    ahead: "Problem | None" = None
 
     @property
     def num_parts(self):
@@ -141,6 +146,14 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared", refresh_e
     return dataclasses.replace(problem, aggregator=refreshing(aggregator, refresh_every))
 
 
+def looking_ahead(model, tasks):
+    """Return the `Problem` of the tasks' own gradients, for a step that is looked at and not made.
+
+    That happens in a `keras.StatelessScope`, in which a model has no losses of its own.
+    """
+    return dataclasses.replace(pose(model, tasks, aggregator=Sum()), penalized=False)
+
+
 def renewed(problem):
     """Return the problem of training what is trainable now, and give the aggregator state that fits it."""
     if list(map(id, problem.variables)) == list(map(id, problem.model.trainable_variables)):
@@ -155,7 +168,10 @@ def renewed(problem):
 def _posed(model, tasks, balancer, aggregator, space):
     trunk_and_heads = () if aggregator is None else _split_for(model, tasks, aggregator, space)
     variables, mask_model = tuple(model.trainable_variables), masks.model_of(model, tasks)
-    return Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads, mask_model)
+    problem = Problem(model, tasks, balancer, aggregator, space, variables, trunk_and_heads, mask_model)
+    if balancer is None or not balancer.needs_meta:
+        return problem
+    return dataclasses.replace(problem, ahead=looking_ahead(model, tasks))
 
 
 def _split_for(model, tasks, aggregator, space):

@@ -16,12 +16,13 @@ from mtl_zoo.training import (
     distribution,
     hooks,
     logs,
+    meta_batches,
     metric_inputs,
     optimizer_parts,
     trainer_config,
     update,
 )
-from mtl_zoo.training.batch import joined, portions
+from mtl_zoo.training.batch import joined
 from mtl_zoo.training.border import Border
 from mtl_zoo.training.guarded import Guarded
 from mtl_zoo.training.problem import SPACES as SPACES
@@ -141,9 +142,8 @@ class Trainer(Guarded):
         """Return a compiled trainer of a compiled Keras model: its losses, metrics and optimizer.
 
         Without a balancer and an aggregator it trains as `model.fit` does, and logs what that logs, but that
-        names of outputs come before those of losses and metrics also if there is one output. `fit` takes the
-        same data. `loss_weights` become `mtl_zoo.balancers.Static`; `weighted_loss` in the logs is what Keras
-        calls `loss`.
+        names of outputs come before those of losses and metrics also if there is one output. `loss_weights`
+        become `mtl_zoo.balancers.Static`; `weighted_loss` in the logs is what Keras calls `loss`.
 
         Args:
             model: Compiled functional or sequential `keras.Model`; see `mtl_zoo.tasks_of` for its tasks.
@@ -209,9 +209,8 @@ class Trainer(Guarded):
             shared_rate: Factor of the learning rate of what several tasks use, which gets an optimizer of its
                 own then, with clipping of its own. Defaults to 1.
 
-        What is trained, and how, is settled here: freeze and unfreeze layers before. Trainable state
-        of the balancer learns as the model does, at the same rate, but takes no part in clipping and weight
-        decay, and stays where it is while its task has no label.
+        What is trained, and how, is settled here: freeze and unfreeze layers before. Trainable state of the
+        balancer learns at the model's rate, without clipping and decay, and rests while its task has no label.
 
         Raises:
             ValueError: If losses, metrics or weights are given, or optimizers do not suit the parts.
@@ -246,22 +245,24 @@ class Trainer(Guarded):
         shuffle=True,
         class_weight=None,
         sample_weight=None,
+        meta_data=None,
         **kwargs,
     ):
         """Train; as `keras.Model.fit`, whose other arguments it takes too.
 
         Data of every kind are checked as `mtl_zoo.training.border.Border` says. Class weights are those of
         the tasks (`Task.class_weight`); balanced ones are counted first, in a pass over the data. Inputs in a
-        dict are matched by name; what the model has no use for is left out.
+        dict are matched by name; what the model has no use for is left out. `meta_data` are for a balancer
+        that learns from a second batch: a `tf.data.Dataset` or arrays, which every epoch begins anew.
 
         Raises:
-            ValueError: If data are not what they must be, a task has no labels, or there is no example; or
-                there is a `class_weight`.
+            ValueError: If data are not what they must be, or there is an argument that does not belong here.
         """
         balanced.refuse(class_weight)
         x, y, sample_weight = self.border.admit(x, y, sample_weight, self._checks_in_step)
         count = functools.partial(self.class_weights.count, x, y, validation_split)
         validation_data = self._admitted(validation_data)
+        meta_data = meta_batches.admitted(self.border, self.balancer, meta_data, batch_size or 32)
         if isinstance(x, tf.data.Dataset):
             x, shuffle = self._spread(joined(x, self.accumulate)), False
         else:
@@ -269,19 +270,20 @@ class Trainer(Guarded):
             kwargs.setdefault("validation_batch_size", batch_size)
             batch_size *= self.accumulate
         callbacks = hooks.with_own(callbacks, self.balancer)
-        kwargs |= {"validation_split": validation_split, "validation_data": validation_data}
-        kwargs |= {"sample_weight": sample_weight, "shuffle": shuffle}
-        with self.distribute_strategy.scope(), self.border.readable_errors(), hooks.sessions(callbacks):
+        rest = (validation_split, validation_data, shuffle, class_weight, sample_weight)
+        with (
+            self.distribute_strategy.scope(),
+            self.border.readable_errors(),
+            meta_batches.beside(self, meta_data),
+            hooks.sessions(callbacks),
+        ):
             count()
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, *rest, **kwargs)
 
     def train_step(self, data):
-        """Make one update and return the logs; called by `fit`.
-
-        Where a loss or a gradient is not finite, weights and state stay as they are, and the step is counted.
-        """
-        parts = portions(data, self.accumulate)
-        update.make(self.problem, self.optimizer, self.balancer_optimizer, parts, self.logs)
+        """Make one update, unless something is not finite, and return the logs; called by `fit`."""
+        parts, meta = meta_batches.parted(data, self.accumulate)
+        update.make(self.problem, self.optimizer, self.balancer_optimizer, parts, self.logs, meta)
         return {**self.logs.measured(), **self.logs.of_training()}
 
     def get_config(self):
@@ -292,11 +294,3 @@ class Trainer(Guarded):
     def from_config(cls, config, custom_objects=None):
         """Return the trainer that `get_config` described."""
         return trainer_config.made(cls, config, custom_objects)
-
-    def get_compile_config(self):
-        """Return the arguments of `compile`, for Keras to save."""
-        return trainer_config.of_compile(self)
-
-    def compile_from_config(self, config):
-        """Compile as `get_compile_config` described."""
-        self.compile(**keras.saving.deserialize_keras_object(config))

@@ -6,9 +6,10 @@ import tensorflow as tf
 from mtl_zoo.training import balancer_optimizer, distribution, finite, forward, gradients
 from mtl_zoo.training.batch import count
 from mtl_zoo.training.lasting import compute
+from mtl_zoo.training.meta import look_ahead
 
 
-def make(problem, optimizer, own, portions, logs):
+def make(problem, optimizer, own, portions, logs, meta=None):
     """Make one update, or undo it, and count it.
 
     Args:
@@ -17,12 +18,15 @@ def make(problem, optimizer, own, portions, logs):
         own: `keras.optimizers.Optimizer` of the balancer, or `None` if it does not learn.
         portions: As `batch.portions` returns them.
         logs: `Logs`.
+        meta: As for `meta.look_ahead`, if the balancer needs it. Defaults to `None`.
     """
     for observe in problem.observers:
         observe(optimizer, portions)
     before = remember(problem)
     given = [x for x in tf.nest.flatten(portions, expand_composites=True) if x is not None]
     with tf.control_dependencies(given):  # at the end of the data, no random number is drawn in vain
+        if meta is not None:
+            look_ahead(problem, optimizer, portions, meta)
         batch = count(problem, portions)
         scale = optimizer.scale_loss(1.0)
         step = compute(problem, batch, scale)

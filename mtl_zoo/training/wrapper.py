@@ -38,6 +38,7 @@ class Wrapper(keras.Model):
         self.balancer_optimizer = None
         self.resetter = None
         self.warned = []
+        self.prepare_epochs = None
 
     @property
     def trainable_weights(self):
@@ -145,6 +146,9 @@ class Wrapper(keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Build nothing: all is built. Keras' version fails under `MultiWorkerMirroredStrategy`."""
         if iterator is not None:
+            prepare, self.prepare_epochs = self.prepare_epochs, None
+            if prepare is not None:
+                prepare(iterator)
             self.epoch_iterator = weakref.ref(iterator)  # for `Resume`, which needs the place in the data
 
     def _make_function(self, step_function):

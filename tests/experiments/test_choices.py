@@ -88,6 +88,7 @@ def test_an_argument_may_be_a_choice_itself():
     [
         ("balancer", "dwa", "losses"),
         ("balancer", "famo", "losses, and those after the step"),
+        ("balancer", "moml", "losses, and meta data"),
         ("aggregator", "mgda", "Gramian"),
         ("aggregator", "graddrop", "Jacobian"),
         ("aggregator", "modo", "Jacobian of 3 sub-batches"),

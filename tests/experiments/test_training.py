@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +49,20 @@ def test_it_trains_what_its_parts_train(trained):
     next(iter(train_data))  # reshuffles, as the look at the labels does
     history = trainer.fit(train_data, epochs=3, verbose=0).history
     np.testing.assert_allclose(trained.history["loss"], history["loss"], rtol=1e-5)
+
+
+def test_meta_data_are_the_training_split_in_another_order(tmp_path):
+    recipe = dataclasses.replace(RECIPE, balancer="auto_lambda:learning_rate=0.05", epochs=1)
+    train_data, meta = (
+        next(iter(x))
+        for x in (recipe.load("train").unbatch().batch(10**6), recipe.load_meta().unbatch().batch(10**6))
+    )
+    rows = [np.asarray(x) for x, _ in (train_data, meta)]
+    assert (rows[0] != rows[1]).any()
+    np.testing.assert_array_equal(*(x[np.lexsort(x.T)] for x in rows))
+    assert RECIPE.load_meta() is None
+    weights = train(recipe, tmp_path / "a", quiet=True).history
+    assert any(weights[f"{task.name}_weight"] != [0.1] for task in recipe.tasks())
 
 
 def test_a_directory_in_use_is_refused(trained, path):

@@ -8,7 +8,7 @@ import tensorflow as tf
 import mtl_zoo as mz
 from mtl_zoo.relations.look_ahead import look_ahead
 from mtl_zoo.training.batch import portions
-from mtl_zoo.training.problem import pose
+from mtl_zoo.training.problem import looking_ahead
 
 TASKS = tuple(dataclasses.replace(mz.Task.regression(name), metrics=()) for name in "abc")
 RANDOM = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def network(shares=True):
     tokens, vector = keras.Input((2,), name="tokens"), keras.Input((3,), name="vector")
     embedded = keras.layers.Flatten()(mz.layers.Embedding(5, 2)(tokens))
     left = keras.layers.BatchNormalization()(keras.layers.Dense(3)(embedded))
-    right = keras.layers.Dense(2, activation="tanh")(vector)
+    right = keras.layers.Dense(2, activation="tanh", kernel_regularizer="l2")(vector)
     own = keras.layers.Dense(2)(vector)
     features = {"a": [left], "b": [left, right], "c": [right, own]}
     if not shares:
@@ -65,7 +65,7 @@ def test_affinities_are_those_of_steps_that_are_made_and_undone(graph):
     keras.utils.set_random_seed(0)
     model = network()
     wanted = by_plain_keras(model, 0.1)
-    problem, optimizer = pose(model, TASKS, aggregator=mz.aggregators.Sum()), keras.optimizers.SGD(0.1)
+    problem, optimizer = looking_ahead(model, TASKS), keras.optimizers.SGD(0.1)
     optimizer.build(list(problem.variables))
     before = [np.array(variable) for variable in model.variables]
 
@@ -83,7 +83,7 @@ def test_affinities_are_those_of_steps_that_are_made_and_undone(graph):
 
 
 def test_something_must_be_shared():
-    problem = pose(network(shares=False), TASKS, aggregator=mz.aggregators.Sum())
+    problem = looking_ahead(network(shares=False), TASKS)
     data = tf.nest.map_structure(tf.constant, (X, Y))
     with pytest.raises(ValueError, match=r"variables that two tasks share\. Received: none for \['a'"):
         look_ahead(problem, keras.optimizers.SGD(0.1), portions(data, 1))

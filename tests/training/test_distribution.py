@@ -40,6 +40,7 @@ RECIPES = [
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
     *(f"{balancer},nashmtl,shared" for balancer in SCALES),
     "uncertainty,none,shared,tables",
+    "autolambda,pcgrad,shared,tables",
 ]
 
 
