@@ -20,7 +20,8 @@ class CRMOGM(GramianAggregator):
 
     Args:
         aggregator: `GramianAggregator` whose weights are averaged, for instance `MGDA()`.
-        decay: Weight of the past, at least 0 and below 1. Defaults to 0.9. The averages start at 1 / T.
+        decay: Weight of the past, at least 0 and below 1. Defaults to 0.9, which is ours. The averages
+            start at 1 / T.
 
     Raises:
         TypeError: If `aggregator` is not a `GramianAggregator`.
