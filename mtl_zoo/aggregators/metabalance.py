@@ -56,7 +56,8 @@ class MetaBalance(Aggregator):
 
     def get_config(self):
         """Return the arguments; the primary task by its index once that is known."""
-        return super().get_config() | {"primary": self.primary}
+        given = {"relax": self.relax, "beta": self.beta, "primary": self.primary}
+        return super().get_config() | given
 
     def build(self, jacobian_shape):
         _primary.check_place(self.primary, num_tasks(jacobian_shape))

@@ -58,7 +58,8 @@ class PCD(GramianAggregator):
 
     def get_config(self):
         """Return the arguments; the primary task by its index once that is known."""
-        return super().get_config() | {"primary": self.primary}
+        given = {"primary": self.primary, "tau": self.tau, "beta": self.beta, "epsilon": self.epsilon}
+        return super().get_config() | given
 
     def build(self, jacobian_shape):
         _primary.check_place(self.primary, num_tasks(jacobian_shape))

@@ -70,7 +70,9 @@ def test_resumes(tmp_path):
 def test_one_average_per_shared_variable():
     tasks = [mz.Task.regression("a"), mz.Task.regression("b")]
     model = mz.architectures.hard_sharing(keras.Input((3,)), tasks, mz.encoders.mlp(2, 4))
-    trainer = mz.Trainer(model, tasks, aggregator=MetaBalance(primary="b"))
-    assert (trainer.aggregator.primary, tuple(trainer.aggregator.lengths.shape)) == (1, (2, 4))
+    trainer = mz.Trainer(model, tasks, aggregator=MetaBalance(0.5, 0.8, "b"))
+    assert tuple(trainer.aggregator.lengths.shape) == (2, 4)
+    restored = MetaBalance.from_config(trainer.aggregator.get_config())
+    assert (restored.relax, restored.beta, restored.primary) == (0.5, 0.8, 1)
     with pytest.raises(ValueError, match="MetaBalance remembers something about every variable"):
         mz.Trainer(model, tasks, aggregator=MetaBalance(), space="representation")

@@ -115,8 +115,10 @@ def test_resumes(tmp_path):
 
 def test_primary_by_name():
     model = mz.architectures.hard_sharing(keras.Input((3,)), TASKS, mz.encoders.mlp(2))
-    trainer = mz.Trainer(model, TASKS, aggregator=PCD(primary="b"))
-    assert PCD.from_config(trainer.aggregator.get_config()).primary == 1
+    trainer = mz.Trainer(model, TASKS, aggregator=PCD("b", 0.1, 0.5, 1e-3))
+    config = keras.saving.serialize_keras_object(trainer.aggregator)
+    restored = keras.saving.deserialize_keras_object(config)
+    assert (restored.primary, restored.tau, restored.beta, restored.epsilon) == (1, 0.1, 0.5, 1e-3)
     inner = PCD(primary="b")
     mz.Trainer(model, TASKS, aggregator=CRMOGM(inner))
     assert inner.primary == 1
