@@ -55,10 +55,6 @@ class NTKMTL(Aggregator):
         self.sub_batches = arguments.integer("num_parts", num_parts, 1, arguments.COPIES)
         self.power = arguments.number("power", power, least=0)
 
-    def get_config(self):
-        """Return the constructor arguments."""
-        return super().get_config() | {"num_parts": self.sub_batches, "power": self.power}
-
     def build(self, jacobian_shape):
         self.task_weights = self.add_task_weights("task_weights", jacobian_shape)
         self.loss_weights = self.add_task_weights("loss_weights", jacobian_shape)
