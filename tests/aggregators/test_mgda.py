@@ -89,14 +89,12 @@ def shortest_above(gramian, least):
 @pytest.mark.parametrize("total", [0.0, 0.4, 1.0])
 def test_min_weights_are_those_of_a_solver(num_tasks, total):
     rng = np.random.default_rng(num_tasks)
-    for decades in (0, 2):
-        norms = 10 ** rng.uniform(-decades / 2, decades / 2, size=(num_tasks, 1))
-        jacobian = norms * rng.normal(size=(num_tasks, 6))
-        least = total * rng.dirichlet(np.ones(num_tasks))
-        expected = shortest_above(jacobian @ jacobian.T, least)
-        aggregator = MGDA(min_weights=least * (1 - 1e-12), dtype="float64")
-        assert_close(aggregator(jacobian), expected @ jacobian, "direction", 1e-6)
-        assert_close(aggregator.task_weights, expected, "weights", 1e-6)
+    jacobian = 10 ** rng.uniform(-1, 1, size=(num_tasks, 1)) * rng.normal(size=(num_tasks, 6))
+    least = total * rng.dirichlet(np.ones(num_tasks))
+    expected = shortest_above(jacobian @ jacobian.T, least)
+    aggregator = MGDA(min_weights=least * (1 - 1e-12), dtype="float64")
+    assert_close(aggregator(jacobian), expected @ jacobian, "direction", 1e-6)
+    assert_close(aggregator.task_weights, expected, "weights", 1e-6)
 
 
 def test_min_weights_of_present_tasks_alone():
