@@ -2,11 +2,11 @@
 
 Every deterministic method descends from five starts with Adam, all starts at once in one XLA program. Left
 out are what is random (`Random`, `GradDrop`, `RLW`, and `COSMOS` without preferences), what needs sub-batches
-(`MoDo`, `SDMGrad`), epochs (`DWA`), three tasks (`Krum`), or chosen weights or preferences (`Constant`,
-`Static`, `PBI`), and the multiples of the sum (`Mean`, `TrimmedMean`, `Equal`), whose path under Adam is that
-of `Sum`. The losses can be negative, down to -20; methods that take logarithms or ratios of losses, marked
-with `+`, get them plus 20. That draws logarithms to the ends of the Pareto set, where one loss is nearly 0;
-with 25 or more they go to the middle.
+(`MoDo`, `SDMGrad`, `NTKMTL`), epochs (`DWA`), three tasks (`Krum`), a primary task (`PCD`, `MetaBalance`),
+scores (`PIVRG`), or chosen weights or preferences (`Constant`, `Static`, `PBI`), and the multiples of the sum
+(`Mean`, `TrimmedMean`, `Equal`), whose path under Adam is that of `Sum`. The losses can be negative, down to
+-20; methods that take logarithms or ratios of losses, marked with `+`, get them plus 20. That draws
+logarithms to the ends of the Pareto set, where one loss is nearly 0; with 25 or more they go to the middle.
 
 From (-8.5, 7.5) and (9, 9) a path slides along a pole of a logarithm, across which it jumps at every step. So
 rounding decides where it leaves: moving the start by 1e-9 moves PCGrad's end by more than 1. The other starts

@@ -42,6 +42,7 @@ METHODS = {
     "excessmtl": mz.aggregators.ExcessMTL,
     "modo": lambda: mz.aggregators.MoDo(gamma=0.1),
     "sdmgrad": mz.aggregators.SDMGrad,
+    "ntkmtl": mz.aggregators.NTKMTL,
     "trimmedmean": mz.aggregators.TrimmedMean,
     "static_100": lambda: mz.balancers.Static([1.0, 1e2]),
     "static_10000": lambda: mz.balancers.Static([1.0, 1e4]),

@@ -18,6 +18,7 @@ ARGUMENTS = {  # of the methods that need some, for two tasks
     "Static": lambda: {"weights": [0.5, 2.0]},
     "Constant": lambda: {"weights": [0.5, 2.0]},
     "CRMOGM": lambda: {"aggregator": mz.aggregators.MGDA()},
+    "NTKMTL": lambda: {"num_parts": 3},  # as many as other methods of parts
 }
 OVERRIDES = {"build", "call", "get_config", "from_config", "compute_output_shape", "compute_output_spec"}
 
@@ -61,6 +62,7 @@ def check_aggregator(
     needs_losses=False,
     drops_absent=True,
     any_num_tasks=True,
+    per_block=False,
 ):
     """Check that aggregators keep the contract of `mtl_zoo.aggregators.Aggregator`.
 
@@ -72,6 +74,7 @@ def check_aggregator(
         needs_losses: Whether `losses` is required. Defaults to `False`.
         drops_absent: Whether an absent task changes nothing for the others. Defaults to `True`.
         any_num_tasks: Whether `make` serves any number of tasks. Defaults to `True`.
+        per_block: Whether the direction in a block depends on that block alone. Defaults to `False`.
     """
     _check_layer(make)
     _check_build(make)
@@ -85,7 +88,7 @@ def check_aggregator(
     _check_all_tasks_absent(make)
     _check_state_of_absent_task(make)
     if deterministic:
-        _check_blocks_and_xla(make, graph)
+        _check_blocks_and_xla(make, graph, per_block)
         _check_round_trip(make, lambda method: direction_of(method, jacobians()["conflicting"]))
     else:
         _check_random_xla(make)
@@ -288,15 +291,21 @@ def _smallest_scale(jacobian):
     return 0.01 * norms[norms > 0].min(initial=1.0)
 
 
-def _check_blocks_and_xla(make, whole):
-    """One tensor, a list of blocks and XLA give the same directions, also after several steps."""
-    blocks = Graph(make, [(NUM_TASKS, 2), (NUM_TASKS, 4)])
+def _check_blocks_and_xla(make, whole, per_block):
+    """One tensor, a list of blocks and XLA give the same directions, also after several steps.
+
+    If every block is on its own, a list of one and the same twice gives the same direction twice.
+    """
+    sizes = [(NUM_TASKS, 6)] * 2 if per_block else [(NUM_TASKS, 2), (NUM_TASKS, 4)]
+    blocks = Graph(make, sizes)
     xla = Graph(make, jit_compile=True)
     for index, (name, case) in enumerate(jacobians().items()):
         scale = _smallest_scale(case)
         direction = whole(case) if index else whole.fresh(case)
-        joined = tf.concat(blocks([case[:, :2], case[:, 2:]]), axis=0)
-        assert_close(joined, direction, f"{name}: list of blocks against one tensor", scale=scale)
+        found = blocks([case, case] if per_block else [case[:, :2], case[:, 2:]])
+        expected = tf.concat([direction] * 2, axis=0) if per_block else direction
+        joined = tf.concat(found, axis=0)
+        assert_close(joined, expected, f"{name}: list of blocks against one tensor", scale=scale)
         assert_close(xla(case), direction, f"{name}: XLA against none", relative=1e-3, scale=scale)
     assert xla.function.experimental_get_tracing_count() == 1, "compiled more than once for one shape"
 

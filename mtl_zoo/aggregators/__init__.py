@@ -18,11 +18,15 @@ from mtl_zoo.aggregators.gradvac import GradVac as GradVac
 from mtl_zoo.aggregators.imtlg import IMTLG as IMTLG
 from mtl_zoo.aggregators.krum import Krum as Krum
 from mtl_zoo.aggregators.mean import Mean as Mean
+from mtl_zoo.aggregators.metabalance import MetaBalance as MetaBalance
 from mtl_zoo.aggregators.mgda import MGDA as MGDA
 from mtl_zoo.aggregators.moco import MoCo as MoCo
 from mtl_zoo.aggregators.modo import MoDo as MoDo
 from mtl_zoo.aggregators.nashmtl import NashMTL as NashMTL
+from mtl_zoo.aggregators.ntkmtl import NTKMTL as NTKMTL
+from mtl_zoo.aggregators.pcd import PCD as PCD
 from mtl_zoo.aggregators.pcgrad import PCGrad as PCGrad
+from mtl_zoo.aggregators.pivrg import PIVRG as PIVRG
 from mtl_zoo.aggregators.random import Random as Random
 from mtl_zoo.aggregators.sdmgrad import SDMGrad as SDMGrad
 from mtl_zoo.aggregators.sum import Sum as Sum

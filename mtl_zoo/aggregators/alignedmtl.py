@@ -20,7 +20,7 @@ class AlignedMTL(PreferenceAggregator):
 
     Args:
         scale_mode: The common squared length `s0` is the smallest (`"min"`), the median (`"median"`) or the
-            mean (`"rmse"`) of the eigenvalues of the Gramian. Defaults to `"min"`.
+            mean (`"rmse"`) of the eigenvalues of the Gramian. Defaults to `"min"`, as in the authors' code.
         preferences: Positive numbers, one per task, that weigh the aligned gradients. Defaults to `None`:
             one over the number of tasks.
 

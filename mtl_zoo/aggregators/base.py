@@ -30,6 +30,10 @@ class Aggregator(keras.layers.Layer):
     Attributes:
         sub_batches: Into how many independent parts the method needs the batch split. If it is n > 1, every
             block has a leading axis: `[n, T, size]`, one Jacobian per part.
+        parts_in_representation: Whether a method of several parts makes sense of the gradients of a
+            representation, in which those of different parts have no element in common.
+        products: Method that takes the Jacobian and returns the inner products that the call takes as
+            `gramian`, where the Jacobian at hand has only some of the columns; `None` if it takes none.
         weighs_losses: Whether the method is one of weights of the losses, by which its authors multiply the
             gradients of what belongs to one task (a head) too. Such a method creates the variable
             `loss_weights`, `[T]`, and sets it in every call. With all others the aggregator concerns what
@@ -42,15 +46,27 @@ class Aggregator(keras.layers.Layer):
             know the sizes of all blocks when it is built, and always get the same blocks: gradients of
             variables, all rows of an embedding among them, not of a representation, whose size is that of the
             batch.
+        state_per_block: Whether the method remembers something about every block. Such a method must know
+            their number when it is built, and always get the same ones, of variables likewise.
     """
 
     sub_batches = 1
+    parts_in_representation = False
+    products = None
     weighs_losses = False
     per_reach = False
     state_per_parameter = False
+    state_per_block = False
 
     def __init__(self, dtype="float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)
+
+    def for_tasks(self, names):
+        """Take what was given by names of tasks in their order; the trainer calls it before `build`.
+
+        Args:
+            names: Sequence of T names.
+        """
 
     def rebuild(self, jacobian_shape):
         """Forget all state, and create it anew for a Jacobian of another shape.
@@ -126,8 +142,12 @@ class GramianAggregator(Aggregator):
         if self.weighs_losses:
             self.loss_weights = self.add_task_weights("loss_weights", jacobian_shape)
 
+    def products(self, jacobian):
+        """Return the inner products of the task gradients, `[T, T]`."""
+        return inner_products(jacobian)
+
     def call(self, jacobian, losses=None, present=None, gramian=None):
-        products = inner_products(jacobian) if gramian is None else gramian
+        products = self.products(jacobian) if gramian is None else gramian
         weights = self.compute_weights(products, losses, present)
         if self.weighs_losses:
             self.loss_weights.assign(ops.where(weights > 0, weights, 1.0))
@@ -186,6 +206,11 @@ def cross_gramian(jacobian):
 def num_tasks(jacobian_shape):
     """Return T from the shape `(T, size)` of a Jacobian or the list of its blocks' shapes."""
     return _block_shapes(jacobian_shape)[0][-2]
+
+
+def num_blocks(jacobian_shape):
+    """Return the number of blocks of a Jacobian of this shape, as in `num_tasks`."""
+    return len(_block_shapes(jacobian_shape))
 
 
 def _row_products(block):

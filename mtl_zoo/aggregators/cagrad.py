@@ -15,7 +15,7 @@ class CAGrad(GramianAggregator):
     1 it converges to a minimum of the mean loss.
 
     Args:
-        c: Non-negative number. Defaults to 0.5.
+        c: Non-negative number. Defaults to 0.5, as in LibMTL; the code of Nash-MTL and FAMO takes 0.4.
 
     Raises:
         ValueError: If `c` is negative.

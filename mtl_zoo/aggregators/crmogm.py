@@ -20,7 +20,8 @@ class CRMOGM(GramianAggregator):
 
     Args:
         aggregator: `GramianAggregator` whose weights are averaged, for instance `MGDA()`.
-        decay: Weight of the past, at least 0 and below 1. Defaults to 0.9. The averages start at 1 / T.
+        decay: Weight of the past, at least 0 and below 1. Defaults to 0.9, which is ours. The averages
+            start at 1 / T.
 
     Raises:
         TypeError: If `aggregator` is not a `GramianAggregator`.
@@ -50,6 +51,10 @@ class CRMOGM(GramianAggregator):
                 f"{type(aggregator).__name__} has not. Received: aggregator={aggregator!r}"
             )
         self.weighs_losses, self.max_norm = aggregator.weighs_losses, aggregator.max_norm
+
+    def for_tasks(self, names):
+        """Let the other method take what was given to it by names of tasks."""
+        self.aggregator.for_tasks(names)
 
     def build(self, jacobian_shape):
         super().build(jacobian_shape)

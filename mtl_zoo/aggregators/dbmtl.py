@@ -16,8 +16,8 @@ class DBMTL(Aggregator):
     gradients.
 
     Args:
-        beta: Weight of the past in the averages, at least 0 and below 1. Defaults to 0.9.
-        sigma: It falls with the number of steps to the power of `-sigma`. Defaults to 0.
+        beta: Weight of the past in the averages, at least 0 and below 1. Defaults to 0.9, as in LibMTL.
+        sigma: It falls with the number of steps to the power of `-sigma`. Defaults to 0, as there.
 
     Raises:
         ValueError: If `beta` is not in [0, 1), or `sigma` is negative.

@@ -19,7 +19,7 @@ class ExcessMTL(Aggregator):
     the gradients of heads are multiplied by them too.
 
     Args:
-        learning_rate: Rate of the weights. Defaults to 1e-2.
+        learning_rate: Rate of the weights. Defaults to 1e-2, as in LibMTL.
 
     Raises:
         ValueError: If `learning_rate` is negative.

@@ -15,9 +15,10 @@ class FairGrad(GramianAggregator):
     `alpha`, their product for 1 (`NashMTL` without clipping), the smallest of them for a large `alpha`.
 
     Args:
-        alpha: Positive number. Defaults to 1.0.
-        max_norm: The direction is shortened to this norm, or `None`. Defaults to 1.0. Without it the
-            direction grows without bound as the gradients shrink, for an `alpha` above 1.
+        alpha: Positive number. Defaults to 1.0, as in LibMTL.
+        max_norm: The direction is shortened to this norm, or `None`. Defaults to 1.0, as in the
+            authors' code. Without it the direction grows without bound as the gradients shrink, for an
+            `alpha` above 1.
 
     Raises:
         ValueError: If `alpha` or `max_norm` is not positive.

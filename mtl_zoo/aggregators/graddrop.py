@@ -16,7 +16,7 @@ class GradDrop(Aggregator):
 
     Args:
         leak: Part of the dropped gradients that is added all the same, from 0 to 1, where it makes the plain
-            sum. Defaults to 0.
+            sum. Defaults to 0, as in LibMTL.
         seed: Seed of the samples. Defaults to `None`: a random one.
 
     Raises:

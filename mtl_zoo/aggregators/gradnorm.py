@@ -21,8 +21,9 @@ class GradNorm(GramianAggregator):
     weights of the losses: the gradients of heads are multiplied by them too.
 
     Args:
-        alpha: How much longer the gradients of slow tasks are to be; 0 means equal lengths. Defaults to 1.5.
-        learning_rate: Rate of the weights. Defaults to 0.025.
+        alpha: How much longer the gradients of slow tasks are to be; 0 means equal lengths. Defaults to 1.5,
+            the paper's for NYUv2.
+        learning_rate: Rate of the weights. Defaults to 0.025, the paper's.
 
     Raises:
         ValueError: If an argument is negative, or a call gives no losses.

@@ -19,8 +19,10 @@ class Krum(GramianAggregator):
     gradients of it; `task_weights` shows the weights in what most tasks share.
 
     Args:
-        num_byzantine: Number of tasks whose gradients may be arbitrary. Defaults to 0.
-        num_selected: Number of gradients to average, at most the number of tasks. Defaults to 1.
+        num_byzantine: Number of tasks whose gradients may be arbitrary. Defaults to 0, which
+            is ours.
+        num_selected: Number of gradients to average, at most the number of tasks. Defaults to 1, the
+            paper's Krum.
 
     Raises:
         ValueError: If `num_byzantine` is negative, `num_selected` is not positive, or (when built) larger

@@ -21,7 +21,8 @@ class MoCo(Aggregator):
         beta_sigma: It falls with the number of steps to the power of `-beta_sigma`. Defaults to 0.5.
         gamma: Rate of the weights. Defaults to 0.1.
         gamma_sigma: It falls with the number of steps to the power of `-gamma_sigma`. Defaults to 0.5.
-        rho: Strength of the pull towards equal weights. Defaults to 0.
+        rho: Strength of the pull towards equal weights. Defaults to 0. All defaults are LibMTL's, whose code
+            is based on that of the paper's authors.
 
     Raises:
         ValueError: If `beta` is not in (0, 1], another argument is negative, or a call gives no losses.

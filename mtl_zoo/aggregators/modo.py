@@ -18,8 +18,8 @@ class MoDo(Aggregator):
     weighted sum of those of a third. The trainer deals the labelled items of every task to the parts in turn.
 
     Args:
-        gamma: Rate of the weights. Defaults to 1e-3.
-        rho: Strength of the pull towards equal weights. Defaults to 0.1.
+        gamma: Rate of the weights. Defaults to 1e-3, as in LibMTL.
+        rho: Strength of the pull towards equal weights. Defaults to 0.1, as there.
 
     Raises:
         ValueError: If an argument is negative.

@@ -17,7 +17,7 @@ class NashMTL(GramianAggregator):
 
     Args:
         max_norm: The direction is shortened to this norm, or `None`; the gradients of heads are not. Defaults
-            to 1.0.
+            to 1.0, as in the authors' code.
 
     Raises:
         ValueError: If `max_norm` is not positive.

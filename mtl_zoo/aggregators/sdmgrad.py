@@ -19,11 +19,12 @@ class SDMGrad(Aggregator):
     two parts of the batch, and the direction sums those of a third, the noise of a batch causes no bias.
 
     Args:
-        learning_rate: Rate of the weights, for gradients of mean length 1. Defaults to 10.
-        momentum: Momentum of the weights, at least 0 and below 1. Defaults to 0.5.
-        steps: Number of steps of the weights in one call. Defaults to 20.
+        learning_rate: Rate of the weights, for gradients of mean length 1. Defaults to 10, which is
+            ours; LibMTL takes 5.
+        momentum: Momentum of the weights, at least 0 and below 1. Defaults to 0.5, as in LibMTL.
+        steps: Number of steps of the weights in one call. Defaults to 20, as there.
         regularization: Strength of the pull to the mean gradient: 0 means like `MGDA`, infinity like `Mean`.
-            The paper's lambda. Defaults to 0.3.
+            The paper's lambda. Defaults to 0.3, as there.
 
     Raises:
         ValueError: If `momentum` is not in [0, 1), `steps` is not positive, or another argument is negative.

@@ -16,8 +16,8 @@ class TrimmedMean(Aggregator):
     tasks that reach a parameter count.
 
     Args:
-        trim: How many gradients to leave out at either end. Defaults to 1. With few tasks less, so that one
-            or two are left: two tasks give the mean, three the median.
+        trim: How many gradients to leave out at either end. Defaults to 1, which is ours. With few tasks
+            less, so that one or two are left: two tasks give the mean, three the median.
 
     Raises:
         ValueError: If `trim` is negative.

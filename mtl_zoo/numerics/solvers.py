@@ -38,6 +38,26 @@ def min_norm(gramian, present=None):
     return ops.cast(weights / ops.sum(weights), gramian.dtype)
 
 
+def min_norm_above(gramian, least, present=None):
+    """Return the weights that `min_norm` does, of those that are not below smallest ones.
+
+    They are `least` and what is left divided as the gradients `g @ least + left * g[j]` are in their hull.
+
+    Args:
+        gramian: Tensor `[T, T]`, inner products of the gradients.
+        least: Non-negative tensor `[T]` of sum at most 1.
+        present: As for `min_norm`; `least` of an absent gradient does not count.
+    """
+    present = everyone(present, gramian.shape[0])
+    gramian64 = ops.cast(gramian, "float64")
+    least = ops.where(present, ops.cast(least, "float64"), 0.0)
+    left = ops.maximum(1.0 - ops.sum(least), 0.0)
+    along = ops.matmul(gramian64, least)
+    cross = left * along
+    shifted = left**2 * gramian64 + cross[:, None] + cross[None, :] + ops.sum(least * along)
+    return ops.cast(least + left * min_norm(shifted, present), gramian.dtype)
+
+
 def min_norm_of_two(gramian, present):
     """Return what `min_norm` does for two gradients, in closed form.
 

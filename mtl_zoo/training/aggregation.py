@@ -5,7 +5,6 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from mtl_zoo.aggregators.base import GramianAggregator, inner_products
 from mtl_zoo.training import distribution, sparse
 from mtl_zoo.training.columns import are_stacked, reach
 
@@ -59,7 +58,7 @@ def join(columns, num_tasks, aggregator, losses, present=None, shares=None, num_
         directions = aggregator(blocks, tf.stack(losses), here, **known)
         for index, direction, column in zip(group, directions, shared, strict=True):
             found[index] = _in_shape(direction, column, shares)
-        squares += map(tf.linalg.diag_part, known.values())
+        squares += map(_squares, known.values())
     tasks = _reached(reached, num_tasks, found)
     gradients = _all_gradients(columns, found, shares, _loss_weights(aggregator, tasks))
     sources = [index in found for index in range(len(columns))]
@@ -93,15 +92,21 @@ def _both(present, concerned):
 
 def _known_products(aggregator, blocks, number):
     """Return the inner products over all replicas, of whose larger blocks the first `number` are parts."""
-    if not isinstance(aggregator, GramianAggregator):
+    if aggregator.products is None:
         return {}
     blocks = [tf.cast(block, aggregator.compute_dtype) for block in blocks]
     if not number:
         with keras.name_scope(aggregator.name):  # TensorFlow groups sums by it: they round as within the call
-            return {"gramian": inner_products(blocks)}
-    products = [distribution.all_reduce(inner_products(blocks[:number]))]
-    products += [inner_products(blocks[number:])] if number < len(blocks) else []
+            return {"gramian": aggregator.products(blocks)}
+    products = [distribution.all_reduce(aggregator.products(blocks[:number]))]
+    products += [aggregator.products(blocks[number:])] if number < len(blocks) else []
     return {"gramian": tf.add_n(products)}
+
+
+def _squares(products):
+    """Return the sums of squares of the tasks' gradients, of all their parts if there are several."""
+    diagonal = tf.linalg.diag_part(products)
+    return diagonal if diagonal.shape.rank == 1 else tf.reduce_sum(diagonal, axis=-1)
 
 
 def _loss_weights(aggregator, tasks):

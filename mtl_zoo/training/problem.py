@@ -142,6 +142,7 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared", refresh_e
         balancer.for_tasks([task.name for task in problem.tasks])
         balancer.build((len(problem.tasks),))
     if aggregator is not None and not aggregator.built:
+        aggregator.for_tasks([task.name for task in problem.tasks])
         aggregator.build(_jacobian_shape(problem))
     return dataclasses.replace(problem, aggregator=refreshing(aggregator, refresh_every))
 
@@ -160,7 +161,7 @@ def renewed(problem):
         return problem
     new = _posed(problem.model, problem.tasks, problem.balancer, problem.aggregator, problem.space)
     new = dataclasses.replace(new, as_keras=problem.as_keras)
-    if new.aggregator is not None and new.aggregator.state_per_parameter:
+    if new.aggregator is not None and _remembers(new.aggregator):
         new.aggregator.rebuild(_jacobian_shape(new))
     return new
 
@@ -185,11 +186,12 @@ def _split(model, tasks, aggregator):
     check_graph(model, "`space='representation'`")
     name = type(aggregator).__name__
     needs = "`space` must be 'shared'. Received: space='representation'"
-    if aggregator.state_per_parameter:
+    if _remembers(aggregator):
+        what = "parameter" if aggregator.state_per_parameter else "variable"
         raise ValueError(
-            f"{name} remembers something about every parameter, which a representation does not have: {needs}"
+            f"{name} remembers something about every {what}, which a representation does not have: {needs}"
         )
-    if aggregator.sub_batches > 1:
+    if aggregator.sub_batches > 1 and not aggregator.parts_in_representation:
         raise ValueError(
             f"{name} compares the gradients of different examples, which in a representation have no element "
             f"in common: {needs}"
@@ -210,9 +212,15 @@ def _is_joint(model):
     return any(getattr(layer, "synchronized", False) for layer in model._flatten_layers())
 
 
+def _remembers(aggregator):
+    """Return whether a method has state that belongs to the variables."""
+    return aggregator.state_per_parameter or aggregator.state_per_block
+
+
 def _jacobian_shape(problem):
     sizes = [None]
-    if problem.aggregator.state_per_parameter:
-        check_graph(problem.model, f"{type(problem.aggregator).__name__}, which remembers every parameter,")
+    if _remembers(problem.aggregator):
+        what = "parameter" if problem.aggregator.state_per_parameter else "variable"
+        check_graph(problem.model, f"{type(problem.aggregator).__name__}, which remembers every {what},")
         sizes = gradients.shared_sizes(problem.model, problem.tasks) or [0]
     return [(len(problem.tasks), size) for size in sizes]

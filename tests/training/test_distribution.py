@@ -31,7 +31,7 @@ LOSS_METHODS = ("uncertainty", "famo")
 SHARED = ("nashmtl", "gradnorm", "graddrop", "sdmgrad")
 SCALES = ("static_100", "static_10000")
 MAPPED = ("sdmgrad",)
-REPRESENTATION = ("pcgrad", "trimmedmean")
+REPRESENTATION = ("pcgrad", "trimmedmean", "ntkmtl")
 RECIPES = [
     *OF_WORKERS,
     *(f"{balancer},none,shared" for balancer in LOSS_METHODS),

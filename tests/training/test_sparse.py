@@ -146,14 +146,13 @@ def densified(rows, parts):
 
 @pytest.mark.parametrize("name", AGGREGATORS)
 def test_direction_of_every_method_is_that_of_dense_gradients(name, monkeypatch):
-    cls = AGGREGATORS[name]
+    cls, parts = AGGREGATORS[name], instance(AGGREGATORS[name]).sub_batches
     if name == "GradDrop":  # it draws a number per element
         monkeypatch.setattr(keras.random, "uniform", lambda shape, dtype, seed: tf.fill(shape, 0.5))
-    rows = rows_of_two_tasks(cls.sub_batches)
-    shares = tf.constant([[0.2, 0.5], [0.5, 0.0], [0.3, 0.5]])[: cls.sub_batches]
-    shares = shares if cls.sub_batches > 1 else None
+    rows = rows_of_two_tasks(parts)
+    shares = tf.constant([[0.2, 0.5], [0.5, 0.0], [0.3, 0.5]]) if parts > 1 else None
     answers = []
-    for given in (rows, densified(rows, cls.sub_batches)):
+    for given in (rows, densified(rows, parts)):
         keras.utils.set_random_seed(0)
         aggregator = instance(cls)
         aggregator.build([(2, V * WIDTH)] * 3)

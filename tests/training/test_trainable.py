@@ -13,7 +13,7 @@ Y = {"a": X[:, 0], "b": X[:, 1]}
 KEEPING = [
     name
     for name, cls in methods(mz.aggregators, mz.aggregators.Aggregator).items()
-    if cls.state_per_parameter
+    if cls.state_per_parameter or cls.state_per_block
 ]
 
 

@@ -711,8 +711,11 @@ def test_labels_must_be_there(labels):
 def makes_sense(architecture, aggregator, space):
     """Return whether the model has a representation and the aggregator can work on it."""
     method = AGGREGATORS[aggregator]
-    remembers = method is not None and (method.state_per_parameter or method.sub_batches > 1)
-    return space == "shared" or aggregator == "none" or not (architecture == "soft_sharing" or remembers)
+    if space == "shared" or method is None:
+        return True
+    remembers = method.state_per_parameter or method.state_per_block
+    compares = method.sub_batches > 1 and not method.parts_in_representation
+    return not (architecture == "soft_sharing" or remembers or compares)
 
 
 def assert_one_step_trains_every_variable(trainer):
