@@ -86,7 +86,7 @@ def _fused(x, experts, name, prefix):
     """Mix all experts, its own first, by a gate on `x`, and add its own."""
     own = experts[name]
     everyone = [*own, *(found for other, rest in experts.items() if other != name for found in rest)]
-    mixed = mix(softmax_gate(x, len(everyone), prefix), everyone, prefix)
+    mixed = mix(softmax_gate(x, len(everyone), prefix), everyone, prefix) if everyone[1:] else own[0]
     natives = [current(found) for found in own]
     native = StageMixture(1.0 / len(own), name=f"{prefix}_own")(natives) if len(own) > 1 else natives[0]
     return replace_current(mixed, layers.Add(name=f"{prefix}_fused")([current(mixed), native]))

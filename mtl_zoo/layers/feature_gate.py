@@ -15,7 +15,7 @@ class FeatureGate(keras.layers.Layer):
 
     Args:
         rank: Number of columns of every B, and of rows of every A. Defaults to 8.
-        num_gates: Number of pairs of B and A. Defaults to 2.
+        num_gates: Number of pairs of B and A; of a single one, there is no W. Defaults to 2.
 
     Call arguments:
         x: Tensor `[batch, ..., channels]`, averaged over all axes between.
@@ -46,7 +46,7 @@ class FeatureGate(keras.layers.Layer):
     def build(self, input_shape):
         """Create the linear layers."""
         channels = input_shape[-1]
-        self.choose = self._dense(channels, self.num_gates, "choose")
+        self.choose = self._dense(channels, self.num_gates, "choose") if self.num_gates > 1 else None
         self.down = [self._dense(channels, self.rank, f"down_{i}") for i in range(self.num_gates)]
         self.up = [self._dense(self.rank, channels, f"up_{i}") for i in range(self.num_gates)]
 
@@ -59,9 +59,14 @@ class FeatureGate(keras.layers.Layer):
         """Return the scaled tensor."""
         summary = average(x, mask) if len(x.shape) > 2 else x
         scales = [2.0 * ops.sigmoid(up(down(summary))) for down, up in zip(self.down, self.up, strict=True)]
-        shares = ops.softmax(self.choose(summary), axis=-1)
-        gate = sum(shares[:, index : index + 1] * scale for index, scale in enumerate(scales))
+        gate = self._mix(summary, scales)
         return x * ops.reshape(gate, (-1, *[1] * (len(x.shape) - 2), x.shape[-1]))
+
+    def _mix(self, summary, scales):
+        if self.choose is None:
+            return scales[0]
+        shares = ops.softmax(self.choose(summary), axis=-1)
+        return sum(shares[:, index : index + 1] * scale for index, scale in enumerate(scales))
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the tensor."""

@@ -107,9 +107,19 @@ def reach(model, network="mlp", tasks=TASKS):
     }
 
 
-def check_architecture(
-    builder, tasks=TASKS, fixed=("stitch",), draws=False, steps=1, networks=tuple(NETWORKS)
-):
+def check_graph(builder, tasks=TASKS, networks=("mlp",)):
+    """Check what holds for the graph of every architecture: what `test_every_encoder` does not train."""
+    check_errors(builder, tasks)
+    for network in networks:
+        model = build(builder, network, tasks=tasks)
+        check_outputs(model, network, tasks)
+        check_wiring(model, network, tasks)
+        check_saving(model, network)
+    check_half_precision(builder, tasks)
+    check_compiled(build(builder, tasks=tasks))
+
+
+def check_architecture(builder, tasks=TASKS, fixed=("stitch",), draws=False, steps=1):
     """Check all that holds for every architecture.
 
     Args:
@@ -119,10 +129,9 @@ def check_architecture(
         draws: Whether training draws random numbers, so that its loss is not that of inference.
         steps: Number of steps in which training reaches every variable: several where each one draws a part
             of the network.
-        networks: Names of the tiny networks to try. Defaults to all.
     """
     check_errors(builder, tasks)
-    for network in networks:
+    for network in NETWORKS:
         model = build(builder, network, tasks=tasks)
         check_outputs(model, network, tasks)
         check_wiring(model, network, tasks, steps)

@@ -6,14 +6,14 @@ import pytest
 
 from mtl_zoo.architectures import adatt
 from mtl_zoo.encoders import mlp
-from tests.architectures.harness import TASKS, batch, build, check_architecture, reach
+from tests.architectures.harness import TASKS, batch, build, check_graph, reach
 
 HEADS = (3 * 3 + 3) + (3 * 1 + 1) + (3 * 2 + 2)
 shared = functools.partial(adatt, num_task_experts=1, num_shared_experts=1)
 
 
 def test_contract():
-    check_architecture(adatt, networks=("mlp",))
+    check_graph(adatt)
 
 
 def test_parameter_counts():
@@ -89,6 +89,11 @@ def check_logits(model, x, features):
 
 def test_own_experts_start_at_their_mean():
     np.testing.assert_allclose(build(adatt).get_layer("odd_1_own").kernel, [0.5, 0.5])
+
+
+def test_one_expert_of_one_task_has_no_gate():
+    model = build(functools.partial(adatt, num_task_experts=1), tasks=TASKS[:1])
+    assert model.count_params() == (5 * 4 + 4) + (4 * 3 + 3) + (3 * 3 + 3)
 
 
 @pytest.mark.parametrize(

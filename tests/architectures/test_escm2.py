@@ -23,16 +23,7 @@ LABELS = {
 
 
 def test_contract():
-    """All of the contract but plain Keras' losses: the second task's is of this library alone."""
-    harness.check_errors(escm2, TASKS)
-    for network in ("mlp", "convnet+mlp"):
-        model = build(escm2, network, tasks=TASKS)
-        harness.check_outputs(model, network, TASKS)
-        harness.check_wiring(model, network, TASKS)
-        harness.check_saving(model, network)
-    harness.check_half_precision(escm2, TASKS)
-    harness.check_compiled(model := build(escm2, tasks=TASKS))
-    assert model.output["after"].shape == (None, 3)
+    harness.check_graph(escm2, TASKS, ("mlp", "convnet+mlp"))
 
 
 def test_parameter_counts():

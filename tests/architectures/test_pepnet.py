@@ -8,7 +8,7 @@ import tensorflow as tf
 import mtl_zoo as mz
 from mtl_zoo.architectures import pepnet
 from mtl_zoo.encoders import mlp
-from tests.architectures.harness import TASKS, build, check_architecture, reach
+from tests.architectures.harness import TASKS, build, check_graph, reach
 
 ROWS = {
     "age": np.array([20.0, 40.0, 30.0], "float32"),
@@ -20,7 +20,7 @@ NAMED = {"domains": ["page"], "priors": ["user", "page"]}
 
 def test_contract():
     # So many units that some of them are active in every gate.
-    check_architecture(functools.partial(pepnet, gate_units=8), networks=("mlp",))
+    check_graph(functools.partial(pepnet, gate_units=8), networks=("mlp", "resnet"))
 
 
 def test_parameter_count():
