@@ -49,8 +49,8 @@ def stem(
     >>> encoder = mz.encoders.tabular(data, 16)
     >>> inputs, tasks = mz.encoders.tabular_inputs(data), [mz.Task.binary("click"), mz.Task.binary("like")]
     >>> model = mz.architectures.stem(inputs, tasks, encoder)
-    >>> [layer.name for layer in model.layers if "user_embedding" in layer.name]
-    ['shared_1_user_embedding', 'click_1_user_embedding', 'like_1_user_embedding']
+    >>> sorted(layer.name for layer in model.layers if "user_embedding" in layer.name)
+    ['click_1_user_embedding', 'like_1_user_embedding', 'shared_1_user_embedding']
 
     Reference:
         [Su et al., 2024](https://arxiv.org/abs/2308.13537)
