@@ -24,6 +24,7 @@ if not program.answers_first():
     from mtl_zoo import relations as relations
     from mtl_zoo import transfer as transfer
     from mtl_zoo.auxiliary import auxiliary_tasks as auxiliary_tasks
+    from mtl_zoo.conversion import conversion_task as conversion_task
     from mtl_zoo.experiments import schedule as _schedule  # noqa: F401  # registered for Keras files
     from mtl_zoo.experiments import training as _training  # noqa: F401
     from mtl_zoo.introspection import branches as branches

@@ -83,8 +83,10 @@ def dense_regression(channels, size):
 
 
 def kind_of(task):
-    """Return the kind of a task, the name of the constructor of `mtl_zoo.Task` that makes such ones."""
+    """Return the kind of a task: the constructor of `mtl_zoo.Task` that makes such ones, or `conversion`."""
     rank = len(task.label_shape)
+    if task.activation is conversion_probability:
+        return "conversion"
     if task.labels_are_indices:
         names = {0: "classification", 1: "tagging", 2: "segmentation"}
         return "ordinal" if task.activation is ordinal_probabilities else names.get(rank, "classification")
@@ -208,6 +210,12 @@ def ordinal_log_probabilities(logits):
     not_passed = ops.concatenate([ops.log_sigmoid(-above), zero], axis=-1)
     between = ops.concatenate([zero, ops.log_sigmoid(logits[..., 2:]), zero], axis=-1)
     return reached + not_passed + between
+
+
+@keras.saving.register_keras_serializable("mtl_zoo")
+def conversion_probability(outputs):
+    """Return the probability `[batch, 1]` of a conversion after a click; see `mtl_zoo.conversion_task`."""
+    return ops.sigmoid(outputs[..., :1])
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")

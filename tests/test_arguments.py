@@ -13,6 +13,7 @@ from mtl_zoo import aggregators, architectures, arguments, balancers, callbacks,
 from mtl_zoo.experiments import choices
 
 TASKS = [mz.Task.binary("click"), mz.Task.binary("buy")]
+COUNTERFACTUAL = [TASKS[0], mz.conversion_task("buy_after_click"), TASKS[1]]
 BATCH = (np.ones((2, 8), "float32"), {"click": np.array([0, 1]), "buy": np.array([1, 0])})
 ROWS = {"age": np.array([20.0, 40.0], "float32")}
 VALUES = {
@@ -147,6 +148,17 @@ TABLE = [
     (aggregators.TrimmedMean, {}, {"trim": INDEX}),
     (aggregators.UPGrad, {}, {"preferences": {"none"}}),
     (
+        build(architectures.adatt),
+        {},
+        {
+            **BLUEPRINT,
+            **STAGES,
+            "num_levels": {"none"},
+            "num_task_experts": COUNT,
+            "num_shared_experts": FROM_0,
+        },
+    ),
+    (
         build(architectures.aitm),
         {},
         {**BLUEPRINT, **STAGES, "calibration": NOT_NEGATIVE, "activation": ACTIVATION},
@@ -169,8 +181,21 @@ TABLE = [
         {**BLUEPRINT, **STAGES, "num_experts": COUNT, "num_selected": COUNT, "gamma": POSITIVE},
     ),
     (build(architectures.dselect_k), {}, {"entropy": NOT_NEGATIVE, "per_example": FLAG}),
+    (build(architectures.escm2), {"tasks": COUNTERFACTUAL}, {**BLUEPRINT, **STAGES}),
     (build(architectures.esmm), {}, {**BLUEPRINT, **STAGES}),
     (build(architectures.hard_sharing), {}, BLUEPRINT),
+    (
+        build(architectures.home),
+        {},
+        {
+            **BLUEPRINT,
+            **STAGES,
+            "groups": {"none"},
+            "num_experts": COUNT,
+            "gate_rank": COUNT,
+            "num_feature_gates": COUNT,
+        },
+    ),
     (build(architectures.mmoe), {}, {**BLUEPRINT, **STAGES, "num_experts": COUNT}),
     (build(architectures.mtan), {}, {**BLUEPRINT, "reduction": COUNT}),
     (build(architectures.mti), {}, {**BLUEPRINT, "activation": ACTIVATION}),
@@ -180,6 +205,11 @@ TABLE = [
         {**BLUEPRINT, "diagonal": FINITE, "normalization": {"none"}, "activation": ACTIVATION},
     ),
     (build(architectures.padnet), {}, {**BLUEPRINT, "activation": ACTIVATION}),
+    (
+        build(architectures.pepnet),
+        {},
+        {**BLUEPRINT, **STAGES, "domains": {"list"}, "priors": {"list"}, "gate_units": optional(COUNT)},
+    ),
     (
         build(architectures.ple),
         {},
@@ -194,6 +224,16 @@ TABLE = [
     (build(architectures.single_task), {}, BLUEPRINT),
     (build(architectures.sluice), {}, {**BLUEPRINT, "num_subspaces": COUNT, "orthogonality": NOT_NEGATIVE}),
     (build(architectures.soft_sharing), {}, {**BLUEPRINT, "penalty": OPTION, "strength": NOT_NEGATIVE}),
+    (
+        build(architectures.stem),
+        {},
+        {
+            **BLUEPRINT,
+            "num_shared_experts": COUNT,
+            "num_task_experts": COUNT,
+            "table_stages": optional(FROM_0),
+        },
+    ),
     (
         layers.Branch,
         {"num_children": 2},
@@ -218,6 +258,8 @@ TABLE = [
             "per_example": FLAG,
         },
     ),
+    (layers.FeatureGate, {}, {"rank": COUNT, "num_gates": COUNT}),
+    (layers.GateUnit, {}, {"units": optional(COUNT)}),
     (layers.Harmonization, {}, {"num_tasks": COUNT}),
     (layers.NDDR, {}, {"diagonal": FINITE}),
     (layers.PositionEmbedding, {}, {"max_length": COUNT}),

@@ -5,7 +5,7 @@ from keras import layers
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._chains import is_binary
-from mtl_zoo.architectures._stem import stem
+from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.features import pool
 from mtl_zoo.heads import head as default_head
@@ -53,7 +53,7 @@ def aitm(inputs, tasks, encoder, head=default_head, calibration=0.6, activation=
     check_blueprint(inputs, tasks, encoder, head)
     calibration = arguments.number("calibration", calibration, least=0)
     arguments.activation("activation", activation)
-    x, stages = stem(inputs, encoder, shared_stages)
+    x, stages = first_stages(inputs, encoder, shared_stages)
     features = [pool(encode(x, stages, task.name), f"{task.name}_tower") for task in tasks]
     for index in range(1, len(tasks)):
         before, now = tasks[index - 1].name, tasks[index].name

@@ -3,7 +3,7 @@
 import keras
 
 from mtl_zoo import arguments
-from mtl_zoo.architectures._stem import stem
+from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.architectures.ple import extract
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
@@ -49,6 +49,6 @@ def cgc(
     check_blueprint(inputs, tasks, encoder, head)
     num_shared_experts = arguments.integer("num_shared_experts", num_shared_experts, 1, arguments.COPIES)
     num_task_experts = arguments.integer("num_task_experts", num_task_experts, 1, arguments.COPIES)
-    x, stages = stem(inputs, encoder, shared_stages)
+    x, stages = first_stages(inputs, encoder, shared_stages)
     features = extract(x, [task.name for task in tasks], [stages], num_shared_experts, num_task_experts)
     return keras.Model(inputs, {task.name: head(features[task.name], task) for task in tasks}, name="cgc")

@@ -4,7 +4,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._experts import make_experts, mix
-from mtl_zoo.architectures._stem import stem
+from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.features import current, pool
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.dselect_k_gate import DSelectKGate
@@ -65,7 +65,7 @@ def dselect_k(
     gamma = arguments.number("gamma", gamma, above=0)
     entropy = arguments.number("entropy", entropy, least=0)
     per_example = arguments.flag("per_example", per_example)
-    x, stages = stem(inputs, encoder, shared_stages)
+    x, stages = first_stages(inputs, encoder, shared_stages)
     experts = make_experts(x, stages, "expert", num_experts)
     outputs = {}
     for task in tasks:

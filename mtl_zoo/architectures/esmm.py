@@ -3,7 +3,7 @@
 import keras
 
 from mtl_zoo.architectures._chains import check_binary
-from mtl_zoo.architectures._stem import stem
+from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.chain_of_probabilities import ChainOfProbabilities
@@ -46,7 +46,7 @@ def esmm(inputs, tasks, encoder, head=default_head, shared_stages=None):
     """
     check_blueprint(inputs, tasks, encoder, head)
     check_binary(tasks)
-    x, stages = stem(inputs, encoder, shared_stages)
+    x, stages = first_stages(inputs, encoder, shared_stages)
     logits = [head(encode(x, stages, task.name), task) for task in tasks]
     outputs = {tasks[0].name: logits[0]}
     for before, task, conditional in zip(tasks, tasks[1:], logits[1:], strict=False):

@@ -4,7 +4,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._experts import make_experts, mix, softmax_gate
-from mtl_zoo.architectures._stem import stem
+from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
 
@@ -43,7 +43,7 @@ def mmoe(inputs, tasks, encoder, head=default_head, num_experts=4, shared_stages
     """
     check_blueprint(inputs, tasks, encoder, head)
     num_experts = arguments.integer("num_experts", num_experts, 2, arguments.COPIES)
-    x, stages = stem(inputs, encoder, shared_stages)
+    x, stages = first_stages(inputs, encoder, shared_stages)
     experts = make_experts(x, stages, "expert", num_experts)
     outputs = {}
     for task in tasks:

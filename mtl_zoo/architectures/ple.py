@@ -6,7 +6,8 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo.architectures._experts import make_experts, mix, softmax_gate
-from mtl_zoo.architectures._stem import stem
+from mtl_zoo.architectures._first_stages import first_stages
+from mtl_zoo.architectures._levels import levels
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
 
@@ -62,26 +63,19 @@ def ple(
     check_blueprint(inputs, tasks, encoder, head)
     num_shared_experts = arguments.integer("num_shared_experts", num_shared_experts, 1, arguments.COPIES)
     num_task_experts = arguments.integer("num_task_experts", num_task_experts, 1, arguments.COPIES)
-    x, stages = stem(inputs, encoder, shared_stages)
-    num_levels = min(2, len(stages)) if num_levels is None else num_levels
-    num_levels = arguments.integer("num_levels", num_levels, 1, arguments.COPIES)
-    if num_levels > len(stages):
-        raise ValueError(
-            f"Every level must have a stage: there are {len(stages)} after those that all share. "
-            f"Received: num_levels={num_levels}"
-        )
+    x, stages = first_stages(inputs, encoder, shared_stages)
     names = [task.name for task in tasks]
-    outputs = extract(x, names, _levels(stages, num_levels), num_shared_experts, num_task_experts)
+    outputs = extract(x, names, levels(stages, num_levels), num_shared_experts, num_task_experts)
     return keras.Model(inputs, {task.name: head(outputs[task.name], task) for task in tasks}, name="ple")
 
 
-def extract(x, names, levels, num_shared_experts, num_task_experts):
+def extract(x, names, parts, num_shared_experts, num_task_experts):
     """Apply the levels.
 
     Args:
         x: Features that enter the first level.
         names: Names of the tasks.
-        levels: List of one list of stages per level.
+        parts: List of one list of stages per level.
         num_shared_experts: Number of shared experts in a level.
         num_task_experts: Number of each task's own experts in a level.
 
@@ -89,13 +83,13 @@ def extract(x, names, levels, num_shared_experts, num_task_experts):
         Dict from task names to features.
     """
     shared, own = x, dict.fromkeys(names, x)
-    for level, stages in enumerate(levels, start=1):
+    for level, stages in enumerate(parts, start=1):
         common = make_experts(shared, stages, f"shared_expert_{level}", num_shared_experts)
         experts = {
             name: make_experts(own[name], stages, f"{name}_expert_{level}", num_task_experts)
             for name in names
         }
-        if level < len(levels):
+        if level < len(parts):
             everyone = [*common, *itertools.chain(*experts.values())]
             shared = gated(shared, everyone, f"shared_{level}")
         own = {name: gated(own[name], [*experts[name], *common], f"{name}_{level}") for name in names}
@@ -105,10 +99,3 @@ def extract(x, names, levels, num_shared_experts, num_task_experts):
 def gated(x, experts, name):
     """Mix experts by a softmax gate on `x`."""
     return mix(softmax_gate(x, len(experts), name), experts, name)
-
-
-def _levels(stages, number):
-    """Divide stages over levels as evenly as possible, the earlier ones taking what is over."""
-    size, over = divmod(len(stages), number)
-    ends = [size * (index + 1) + min(index + 1, over) for index in range(number)]
-    return [stages[start:end] for start, end in zip([0, *ends], ends, strict=False)]

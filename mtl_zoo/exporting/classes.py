@@ -37,11 +37,19 @@ def num_classes(task):
 
     A binary task has two, those of 0 and 1; a multilabel task has one per label.
     """
+    if num_predicted(task) != task.output_shape[-1]:
+        return None
     if task.labels_are_indices:
         return task.output_shape[-1]
     if task.max_label is None:
         return None
     return 2 if task.output_shape == (1,) else task.output_shape[-1]
+
+
+def num_predicted(task):
+    """Return the size of the last axis of predictions, which may be fewer numbers than outputs."""
+    sizes = [size or 1 for size in task.output_shape]
+    return task.activation(keras.ops.zeros((1, *sizes))).shape[-1]
 
 
 def name_tables(class_names, folder):

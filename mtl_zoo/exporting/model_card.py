@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from mtl_zoo import files, spaces
-from mtl_zoo.exporting.classes import num_classes
+from mtl_zoo.exporting.classes import num_classes, num_predicted
 from mtl_zoo.kinds import kind_of
 from mtl_zoo.versions import versions
 
@@ -123,7 +123,8 @@ def checksums(artefact):
 
 
 def _task(task, model, names):
-    described = {"kind": kind_of(task), "output": _tensor(model.output[task.name]) | {"dtype": "float32"}}
+    shape = [None, *model.output[task.name].shape[1:-1], num_predicted(task)]
+    described = {"kind": kind_of(task), "output": {"shape": shape, "dtype": "float32"}}
     if task.where is not None:
         described["where"] = spaces.describe(task)
     if num_classes(task):

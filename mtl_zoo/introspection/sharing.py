@@ -54,7 +54,8 @@ def expert_load(model, x, batch_size=256):
         batch_size: As for `gates`.
 
     Returns:
-        Dict from the name of each gate's layer to an array `[experts]`, whose sum is 1.
+        Dict from the name of each gate's layer to an array `[experts]`, whose sum is 1; but the weight of a
+        single expert's gate, of `architectures.home`, is between 0 and 1.
 
     Raises:
         ValueError: If the model has no mixture of experts.

@@ -7,6 +7,8 @@ from mtl_zoo.layers.chain_of_probabilities import ChainOfProbabilities as ChainO
 from mtl_zoo.layers.cross_stitch import CrossStitch as CrossStitch
 from mtl_zoo.layers.dselect_k_gate import DSelectKGate as DSelectKGate
 from mtl_zoo.layers.embedding import Embedding as Embedding
+from mtl_zoo.layers.feature_gate import FeatureGate as FeatureGate
+from mtl_zoo.layers.gate_unit import GateUnit as GateUnit
 from mtl_zoo.layers.harmonization import Harmonization as Harmonization
 from mtl_zoo.layers.information_transfer import InformationTransfer as InformationTransfer
 from mtl_zoo.layers.mixture import Mixture as Mixture

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
-from tests.architectures.harness import ARCHITECTURES, without_metrics
+from tests.architectures.harness import ARCHITECTURES, MEMBERS, RECOMMENDERS, without_metrics
 
 TASKS = (mz.Task.classification("kind", 3), mz.Task.binary("flag"))
 CHAIN = (mz.Task.binary("click"), mz.Task.binary("buy"))
-TASKS_OF = {"esmm": CHAIN}
+COUNTERFACTUAL = (CHAIN[0], mz.conversion_task("buy_after_click"), CHAIN[1])
+TASKS_OF = {"esmm": CHAIN, "escm2": COUNTERFACTUAL}
 UNSHARED = ("single_task", "soft_sharing")  # nothing whose gradients could be cut at a representation
 SIZE = 6
 
@@ -51,7 +52,12 @@ ENCODERS = {
         ],
     ),
 }
-COMBINATIONS = list(itertools.product(ARCHITECTURES, ENCODERS))
+OF_RECOMMENDERS = ("mlp", "tabular")  # others take long: `test_transformer` and `test_unet` have them all
+COMBINATIONS = [
+    (architecture, encoder)
+    for architecture, encoder in itertools.product(ARCHITECTURES, ENCODERS)
+    if architecture not in RECOMMENDERS or encoder in OF_RECOMMENDERS
+]
 PCGRAD = mz.aggregators.PCGrad
 SPACES = mz.training.trainer.SPACES
 QUICK = ("mlp", "convnet")
@@ -150,7 +156,7 @@ def test_compiled_training_has_every_pair_of_choices():
     """Eager steps have all combinations of an architecture and an encoder, so these need not be compiled."""
     compiled = [combination for combination in COMBINATIONS if is_compiled(*combination)]
     chosen = [(*combination, *compiled_with(*combination)) for combination in compiled]
-    choices = [ARCHITECTURES, list(ENCODERS), [None, PCGRAD], SPACES, [False, True]]
+    choices = [MEMBERS, list(ENCODERS), [None, PCGRAD], SPACES, [False, True]]
     missing = {
         pair
         for first, second in itertools.combinations(range(len(choices)), 2)

@@ -60,7 +60,7 @@ def test_a_block_by_hand():
     np.testing.assert_allclose(model(ids), expected, rtol=1e-3, atol=1e-4)
 
 
-ARCHITECTURES = sorted(set(FAMILIES["architecture"].members()) - {"esmm"})
+ARCHITECTURES = sorted(set(FAMILIES["architecture"].members()) - {"esmm", "escm2"})
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -89,7 +89,12 @@ def test_a_sequence_of_padding_alone_is_finite_in_every_architecture(name):
         floats = [v for v in model.non_trainable_variables if v.dtype == "float32"]
         for value in [*logits.values(), *found, *map(tf.convert_to_tensor, gradients), *floats]:
             assert np.all(np.isfinite(value))
-        if number == 1 and name not in ("mtan", "nddr", "branching"):  # whose layers learn from the batch
+        if number == 1 and name not in (
+            "mtan",
+            "nddr",
+            "branching",
+            "home",
+        ):  # whose layers learn from the batch
             np.testing.assert_allclose(model(x)["kind"][1:], alone, rtol=1e-4, atol=1e-5)
 
 

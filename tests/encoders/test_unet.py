@@ -141,7 +141,7 @@ def test_dense_tasks_train_one_step(architecture, space, how):
         assert not np.array_equal(variable, old), variable.path
 
 
-DENSE_ARCHITECTURES = sorted(set(FAMILIES["architecture"].members()) - {"esmm", "aitm"})
+DENSE_ARCHITECTURES = sorted(set(FAMILIES["architecture"].members()) - {"esmm", "escm2", "aitm"})
 
 
 @pytest.mark.slow
