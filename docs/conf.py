@@ -6,7 +6,7 @@ import sys
 DOCS = pathlib.Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 
-from _ext import repository
+from _ext import repository  # noqa: E402  # found by the line above
 
 project = "mtl_zoo"
 copyright = "the authors of mtl_zoo, Apache License 2.0"

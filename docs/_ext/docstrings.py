@@ -11,14 +11,18 @@ PATTERN = re.compile(
     r"`([^`]+)`|\[([^\]]+)\]\((https?://[^)\s]+)\)|(\*\*(?=\w)|(?<!\*)\*(?=\w)|(?<=\w)_(?!\w)|\|)"
 )
 
+SPAN = re.compile(
+    r"(```.*?```)|`[^`]*`|\[[^\]\n]*\n?[^\]\n]*\]\(http[^)]*\)", re.DOTALL
+)  # may go on in the next line
+
 
 def to_rest(line):
-    """Return a line with Markdown's code and links turned into reST, and what reST alone would heed escaped."""
+    """Return a line with Markdown's code and links as reST, and what reST alone would heed escaped."""
 
     def translate(match):
         code, text, url, special = match.groups()
         if code:
-            return f"``{code}``"
+            return f"``{code}``" + "\\ " * line[match.end() : match.end() + 1].isalnum()  # `Task`s
         return f"`{text} <{url}>`__" if url else "\\" + "\\".join(special)
 
     return PATTERN.sub(translate, line)
@@ -26,7 +30,7 @@ def to_rest(line):
 
 def process(app, what, name, obj, options, lines):
     """Turn a docstring into reST, its examples aside."""
-    text = re.sub(r"`[^`]*\n[^`]*`", lambda match: " ".join(match[0].split()), "\n".join(lines))
+    text = SPAN.sub(lambda match: match[1] or " ".join(match[0].split()), "\n".join(lines))
     fenced = False
     result = []
     for line in text.splitlines():
@@ -38,6 +42,12 @@ def process(app, what, name, obj, options, lines):
         else:
             result.append(line if line.lstrip().startswith((">>>", "...")) else to_rest(line))
     lines[:] = result
+
+
+def skip(app, what, name, obj, skip, options):
+    """Leave out what a class has from Keras."""
+    module = getattr(getattr(obj, "fget", obj), "__module__", None) or "mtl_zoo"
+    return True if not module.startswith("mtl_zoo") else None
 
 
 class NamesToPages(SphinxTransform):
@@ -77,6 +87,7 @@ def find_targets(app):
 def setup(app):
     """Register the hooks."""
     app.connect("builder-inited", find_targets)
+    app.connect("autodoc-skip-member", skip)
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon
     app.add_transform(NamesToPages)
     return {"parallel_read_safe": True}

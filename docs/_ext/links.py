@@ -1,4 +1,4 @@
-"""Links that are right in the repository become right on the site; nothing of a page is read from the network."""
+"""Links that are right in the repository become right on the site; no picture comes from the network."""
 
 import posixpath
 import re

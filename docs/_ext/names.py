@@ -29,7 +29,8 @@ def rooms():
         name = next(iter(waiting))
         module = found[name] = waiting.pop(name)
         members = {f"{name}.{key}": getattr(module, key) for key in exported(module)}
-        waiting |= {key: x for key, x in members.items() if inspect.ismodule(x) and x not in found.values()}
+        known = [*found.values(), *waiting.values()]
+        waiting |= {key: x for key, x in members.items() if inspect.ismodule(x) and x not in known}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The pages that no file in docs/ holds: one per method, the API, and those of files elsewhere in the repository."""
+"""The pages that no file in docs/ holds: one per method, the API, and files from elsewhere."""
 
 import inspect
 import re

@@ -101,7 +101,7 @@ def test_pages_need_no_network(site, parsed):
 
 
 def documented(site):
-    """Return the names of classes and functions in the inventory of a site, with the places of their entries."""
+    """Return the classes and functions in the inventory of a site, and where their entries are."""
     content = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
     lines = zlib.decompress(content).decode().splitlines()
     found = [re.match(r"(\S+) py:(?:class|function) \S+ (\S+)", line) for line in lines]
@@ -141,7 +141,7 @@ def test_a_missing_formula_is_an_error_that_names_the_method(tools):
     known = pages.formulas()
     assert r"\arg\min" in known["MGDA"]
     del known["MGDA"]
-    with pytest.raises(Exception, match="Write the formula of `MGDA` into docs/formulas.md"):
+    with pytest.raises(Exception, match=r"Write the formula of `MGDA` into docs/formulas\.md"):
         pages.method_page("aggregators", "MGDA", known)
 
 
