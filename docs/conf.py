@@ -15,7 +15,6 @@ release = version = repository.VERSION
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
     "myst_nb",
     "_ext.docstrings",
     "_ext.links",
