@@ -26,11 +26,6 @@ html_theme = "furo"
 html_title = f"mtl_zoo {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_theme_options = {
-    "source_repository": f"{repository.URL}/",
-    "source_branch": "main",
-    "source_directory": "docs/",
-}
 html_math_renderer = "mathml"
 pygments_style, pygments_dark_style = "default", "github-dark"
 

@@ -61,4 +61,4 @@ def link(folder, name, method):
     folder.mkdir(parents=True, exist_ok=True)
     draw(found, folder / f"{name}.svg")
     caption = CAPTION.format(name=name)
-    return f"\n\n![{caption}](/generated/{name}.svg)\n\n{caption}"
+    return f"\n\n![{caption.replace('`', '')}](/generated/{name}.svg)\n\n{caption}"
