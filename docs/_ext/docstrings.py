@@ -1,5 +1,6 @@
 """Docstrings are written in Markdown: their reST for autodoc, and names in code that lead to their pages."""
 
+import inspect
 import re
 
 from _ext import names
@@ -50,6 +51,14 @@ def skip(app, what, name, obj, skip, options):
     return True if not module.startswith("mtl_zoo") else None
 
 
+def sign(app, what, name, obj, options, signature, returned):
+    """Show the arguments of a class with their defaults: what Keras puts around a constructor hides them."""
+    if what == "class" and getattr(obj.__init__, "__module__", "").startswith("mtl_zoo"):
+        parameters = list(inspect.signature(obj.__init__).parameters.values())[1:]
+        return str(inspect.Signature([x for x in parameters if x.kind is not x.VAR_KEYWORD])), None
+    return ("()", None) if signature == "(*args, **kwargs)" else None
+
+
 class NamesToPages(SphinxTransform):
     """Turns `mz.Trainer` in code into a link."""
 
@@ -88,6 +97,7 @@ def setup(app):
     """Register the hooks."""
     app.connect("builder-inited", find_targets)
     app.connect("autodoc-skip-member", skip)
+    app.connect("autodoc-process-signature", sign)
     app.connect("autodoc-process-docstring", process, priority=400)  # before napoleon
     app.add_transform(NamesToPages)
     return {"parallel_read_safe": True}
