@@ -7,6 +7,7 @@ from _ext import names
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
+from sphinx.util.inspect import stringify_signature
 
 PATTERN = re.compile(
     r"`([^`]+)`|\[([^\]]+)\]\((https?://[^)\s]+)\)|(\*\*(?=\w)|(?<!\*)\*(?=\w)|(?<=\w)_(?!\w)|\|)"
@@ -55,7 +56,8 @@ def sign(app, what, name, obj, options, signature, returned):
     """Show the arguments of a class with their defaults: what Keras puts around a constructor hides them."""
     if what == "class" and getattr(obj.__init__, "__module__", "").startswith("mtl_zoo"):
         parameters = list(inspect.signature(obj.__init__).parameters.values())[1:]
-        return str(inspect.Signature([x for x in parameters if x.kind is not x.VAR_KEYWORD])), None
+        shown = inspect.Signature([x for x in parameters if x.kind is not x.VAR_KEYWORD])
+        return stringify_signature(shown, show_annotation=False), None
     return ("()", None) if signature == "(*args, **kwargs)" else None
 
 
