@@ -10,17 +10,18 @@ GRADIENTS = np.array([[1.0, 0.15], [-0.45, 0.8]], "float32")
 CAPTION = "Two gradients that conflict, and the direction that `{name}` finds for them; dotted, their mean."
 
 
-def direction(name, method):
-    """Return the direction for `GRADIENTS`, or `None` where a method needs more than numbers."""
-    required = [
-        x
-        for x in inspect.signature(method).parameters.values()
-        if x.default is x.empty and x.kind == x.POSITIONAL_OR_KEYWORD
-    ]
-    if required and name not in ARGUMENTS:
+def example(method):
+    """Return a method with its default arguments, or `None` where it has none without an argument."""
+    parameters = list(inspect.signature(method.__init__).parameters.values())[1:]
+    required = [x for x in parameters if x.default is x.empty and x.kind == x.POSITIONAL_OR_KEYWORD]
+    if required and method.__name__ not in ARGUMENTS:
         return None
-    seed = {"seed": 0} if "seed" in inspect.signature(method).parameters else {}
-    aggregator = method(*ARGUMENTS.get(name, ()), **seed)
+    seed = {"seed": 0} if "seed" in [x.name for x in parameters] else {}
+    return method(*ARGUMENTS.get(method.__name__, ()), **seed)
+
+
+def direction(aggregator):
+    """Return the direction that an aggregator finds for `GRADIENTS`."""
     parts = aggregator.sub_batches
     jacobian = np.stack([GRADIENTS] * parts) if parts > 1 else GRADIENTS
     return np.asarray(aggregator(jacobian, np.ones(2, "float32")))
@@ -55,10 +56,10 @@ def draw(found, path):
 
 def link(folder, name, method):
     """Draw a method and return the Markdown that shows it, or nothing."""
-    found = direction(name, method)
-    if found is None:
+    aggregator = example(method)
+    if aggregator is None:
         return ""
     folder.mkdir(parents=True, exist_ok=True)
-    draw(found, folder / f"{name}.svg")
+    draw(direction(aggregator), folder / f"{name}.svg")
     caption = CAPTION.format(name=name)
     return f"\n\n![{caption.replace('`', '')}](/generated/{name}.svg)\n\n{caption}"

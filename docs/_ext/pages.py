@@ -92,8 +92,12 @@ def cost(family, method):
         )
     if family == "balancers":
         look = ", and one more look at the batch" if method.second_look else ""
+        look += ", after the gradients of a second batch, of `meta_data`" * getattr(
+            method, "needs_meta", False
+        )
         return f"one backward pass{look} ([measured](/generated/measurements.md#step-time))"
-    parts = f" of each of {method.sub_batches} parts of the batch" if method.sub_batches > 1 else ""
+    number = (drawings.example(method) or method).sub_batches
+    parts = f" of each of {number} parts of the batch" if number > 1 else ""
     state = "; T numbers of state per shared parameter" if method.state_per_parameter else ""
     return (
         f'T backward passes{parts} through what is shared, or with `space="representation"` through the heads'
