@@ -210,7 +210,7 @@ class Trainer(Guarded):
                 own then, with clipping of its own. Defaults to 1.
 
         What is trained, and how, is settled here: freeze and unfreeze layers before. Trainable state of the
-        balancer learns at the model's rate, without clipping and decay, and rests where its task has no label.
+        balancer learns at the model's rate, without clipping or decay, and rests if its task has no label.
 
         Raises:
             ValueError: If losses, metrics or weights are given, or optimizers do not suit the parts.
