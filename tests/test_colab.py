@@ -1,57 +1,20 @@
-import asyncio
 import functools
-import pathlib
+import importlib.metadata
 import re
 
-import keras
 import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
-from nbclient import NotebookClient
 
 import mtl_zoo as mz
+from tests import colab
+from tests.colab import COLAB, NOTEBOOKS, PAGES, execute, kinds, read
 
-ROOT = pathlib.Path(__file__).parents[1]
-COLAB = ROOT / "colab"
-NOTEBOOKS = sorted(COLAB.glob("*.ipynb"))
-BADGE = "https://colab.research.google.com/github/mtl-zoo/mtl_zoo/blob/main/colab/"
-INSTALL = "%pip install -q git+https://github.com/mtl-zoo/mtl_zoo"
-
-
-def read(path):
-    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
-
-
-def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def execute(path, directory, data_dir, parameters, last_cell):
-    """Run a notebook in `directory`, with other parameters, without the installation, and one cell more."""
-    notebook = read(path)
-    (cell,) = tagged(notebook, "parameters")
-    cell.source += f"\n{parameters}"
-    notebook.cells.append(nbformat.v4.new_code_cell(last_cell))
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        timeout=600,
-        skip_cells_with_tag="skip-execution",
-        resources={"metadata": {"path": str(directory)}},
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.delenv("MPLBACKEND", raising=False)
-        patch.setenv("TFDS_DATA_DIR", str(data_dir))
-        for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
-            patch.setenv(variable, str(directory / variable.lower()))
-        return asyncio.run(client.async_execute())
-
-
-def stdout(notebook, cell_id):
-    (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
-    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+README = COLAB / "README.md"
+QUICKSTART = COLAB / "01_quickstart.ipynb"
+MOST_BYTES = 2_000_000  # of all notebooks
+MACHINE = r"site-packages|(?<![\w./])/(?:root|home|tmp|Users|usr|work|content)/|[A-Z]:\\"
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -59,34 +22,96 @@ def path(request):
     return request.param
 
 
-def test_is_committed_without_results(path):
-    notebook = read(path)
-    nbformat.validate(notebook)
-    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
-    assert notebook.metadata.kernelspec.name == "python3"
-    for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}
-        if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_opens_in_colab(path):
+def sources(notebook):
+    return "\n".join(cell.source for cell in notebook.cells)
+
+
+def stdout(notebook, cell_id):
+    (cell,) = (cell for cell in notebook.cells if cell.id == cell_id)
+    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+
+
+def installed(name):
+    try:
+        return bool(importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def test_is_small():
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < MOST_BYTES
+
+
+def test_asks_one_question_in_its_first_line(path):
     first = read(path).cells[0]
     assert first.cell_type == "markdown"
-    assert first.source.startswith("# ")
-    assert f"]({BADGE}{path.name})" in first.source
+    assert re.match(r"# [^?\n]+\?\n", first.source)
+    assert f"]({colab.OPEN}{path.name})" in first.source
+
+
+def test_has_one_title(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+
+
+def test_says_where_to_go_next(path):
+    last = read(path).cells[-1]
+    assert last.cell_type == "markdown"
+    assert last.source.startswith("## Where to go next")
+    assert f"]({PAGES}docs/" in last.source
+
+
+def test_links_lead_somewhere(path):
+    for page in re.findall(rf"{re.escape(PAGES)}([^)#]+)", sources(read(path))):
+        assert (colab.ROOT / page).exists(), page
 
 
 def test_installs_first(path):
+    assert code_cells(read(path))[0].source == colab.INSTALL
+
+
+def test_address_stands_in_one_place():
+    pages = [
+        *colab.ROOT.glob("*.*"),
+        *colab.ROOT.glob("docs/*.*"),
+        *colab.ROOT.glob("export/*.md"),
+        *COLAB.iterdir(),
+    ]
+    text = "\n".join(page.read_text() for page in pages if page.suffix in {".md", ".ipynb", ".toml", ".cff"})
+    assert set(re.findall(r"https://github\.com/[\w.-]+/mtl[_-]zoo\b", text)) == {colab.REPOSITORY}
+
+
+def test_is_saved_with_outputs_and_pictures(path):
     notebook = read(path)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert tagged(notebook, "skip-execution") == [code[0]]
-    assert code[0].source == INSTALL
+    nbformat.validate(notebook)
+    assert notebook.metadata == colab.METADATA
+    assert [cell.execution_count for cell in code_cells(notebook)] == [
+        *range(1, len(code_cells(notebook)) + 1)
+    ]
+    found = [kind for answers in kinds(notebook).values() for kind in answers]
+    assert any("image/png" in kind for kind in found)
+    assert not {"stderr", "error"} & {part for kind in found for part in ([kind] if "std" in kind else kind)}
+
+
+def test_saves_nothing_that_differs_from_run_to_run(path):
+    notebook = read(path)
+    assert all(cell.metadata == {} for cell in notebook.cells)
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
+    assert not re.search(MACHINE, "\n".join(texts))
+    assert not re.search(r" at 0x[0-9a-f]+>", "\n".join(texts))
+
+
+def test_has_no_absolute_path(path):
+    assert not re.search(r"[\"'\s](/|~|[A-Z]:\\)\w", sources(read(path)))
 
 
 def test_mentions_only_public_names(path):
-    text = "\n".join(cell.source for cell in read(path).cells)
+    text = sources(read(path))
     names = re.findall(r"\bmz\.([\w.]*\w)", text)
     assert names
     for name in names:
@@ -95,65 +120,35 @@ def test_mentions_only_public_names(path):
     assert re.findall(r".*\bimport mtl_zoo\b.*|.*\bfrom mtl_zoo\b.*", text) == ["import mtl_zoo as mz"]
 
 
-def test_has_no_absolute_path(path):
-    assert not re.search(r"[\"'\s](/|~|[A-Z]:\\)\w", "\n".join(cell.source for cell in read(path).cells))
-
-
 def test_readme_lists_every_notebook():
-    linked = re.findall(r"\]\((.*?\.ipynb)\)", (COLAB / "README.md").read_text())
-    assert linked == [path.name for path in NOTEBOOKS]
+    row = r"^\| \[\d\d\]\((.+?)\) \| (.+?) \| \[.+?\]\((.+?)\) \|$"
+    questions = [read(path).cells[0].source.splitlines()[0][2:] for path in NOTEBOOKS]
+    assert re.findall(row, README.read_text(), re.MULTILINE) == [
+        (path.name, question, colab.OPEN + path.name)
+        for path, question in zip(NOTEBOOKS, questions, strict=True)
+    ]
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory):
-    return tmp_path_factory.mktemp("quickstart")
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_and_answers_as_saved(path, tmp_path, multi_digits_dir):
+    saved = read(path)
+    if (name := colab.package(saved)) and not installed(name):
+        pytest.skip(f"Package {name}, which carries the data, is not installed.")
+    found = execute(path, tmp_path, multi_digits_dir)
+    assert kinds(found) == kinds(saved)
+    if path == QUICKSTART:
+        check_quickstart(found, tmp_path, multi_digits_dir)
 
 
-@pytest.fixture(scope="module")
-def quickstart(directory, multi_digits_dir):
-    """The notebook after one epoch; it leaves `model.keras` beside what it exports."""
-    parameters, last_cell = "EPOCHS = 1", "model.save('model.keras')"
-    return execute(COLAB / "01_quickstart.ipynb", directory, multi_digits_dir, parameters, last_cell)
-
-
-@pytest.fixture(scope="module")
-def exported(quickstart, directory):
+def check_quickstart(notebook, directory, data_dir):
+    """Check that what was exported answers the test images as well as the notebook says, above chance."""
     (version,) = (directory / "exported/digits").iterdir()
     assert version.name.isdecimal()
-    return tf.saved_model.load(version)
-
-
-@pytest.fixture(scope="module")
-def examples(multi_digits_dir):
-    """All test images, and the labels of both tasks."""
-    test = mz.datasets.multi_digits.load("test", batch_size=4000, data_dir=multi_digits_dir)
-    return next(iter(test))
-
-
-def test_quickstart_draws_pictures(quickstart):
-    drawn = [
-        cell.id
-        for cell in quickstart.cells
-        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
-    ]
-    assert drawn == ["look", "curves", "predictions", "stitches"]
-
-
-def test_quickstart_trains_above_chance(quickstart, exported, examples):
-    images, labels = examples
-    answers = exported.signatures["serving_default"](image=images)
+    images, labels = next(iter(mz.datasets.multi_digits.load("test", batch_size=4000, data_dir=data_dir)))
+    answers = tf.saved_model.load(version).signatures["serving_default"](image=images)
     for name in ("left", "right"):
         accuracy = np.mean(answers[name].numpy().argmax(-1) == labels[name].numpy())
         assert accuracy > 0.5  # chance is 0.1
-        printed = re.search(rf"{name}: (.*)% correct", stdout(quickstart, "test"))[1]
+        printed = re.search(rf"{name}: (.*)% correct", stdout(notebook, "test"))[1]
         assert float(printed) / 100 == pytest.approx(accuracy, abs=1e-3)
-
-
-def test_quickstart_exports_what_it_trained(exported, examples, directory):
-    images, _ = examples
-    logits = keras.saving.load_model(directory / "model.keras")(images)
-    for name in ("left", "right"):
-        expected = keras.ops.softmax(logits[name])
-        for signature in (name, "serving_default"):
-            answer = exported.signatures[signature](image=images)[name]
-            np.testing.assert_allclose(answer, expected, atol=1e-5)
