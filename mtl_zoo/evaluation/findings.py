@@ -36,13 +36,14 @@ def text(probe):
     - The gradients of click and price conflict: their mean cosine is -0.30.
     - The gradient of price is 4.0 times as long as that of click.
     - No labels are rare: every task has at least 100% of them.
+    <BLANKLINE>
     Worth trying: an aggregator that settles conflicts, such as pcgrad, cagrad or upgrad; weights that ...
     """
     parts = {"conflict": _conflicts(probe), "longer": _lengths(probe), "rare": _rare(probe)}
     lines = [f"- {sentence}" for sentence, _ in parts.values()]
     worth = [WORTH[kind] for kind, (_, is_found) in parts.items() if is_found]
     verdict = f"Worth trying: {'; '.join(worth)}." if worth else NO_REASON
-    return "\n".join([f"In {probe.steps} updates with equal weights:", *lines, verdict])
+    return "\n".join([f"In {probe.steps} updates with equal weights:", *lines, "", verdict])
 
 
 def _conflicts(probe):

@@ -21,6 +21,7 @@ def test_nothing_found():
         "- No gradients conflict: the lowest mean cosine of two tasks is 0.50.",
         "- The gradients are of similar length: the longest is 2.0 times the shortest.",
         "- No labels are rare: every task has at least 100% of them.",
+        "",
         "There is no reason to expect more from a balancer than from tuned equal weights.",
     ]
 
