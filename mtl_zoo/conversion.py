@@ -61,7 +61,7 @@ def conversion_task(name, estimator="dr", max_weight=15.0):
         item_size=SIZES[estimator],
         loss=functools.partial(_risk, max_weight=max_weight),
         activation=conversion_probability,
-        metrics=(ConversionAUC,),
+        metrics=(functools.partial(ConversionAUC, name="auc"),),
         max_label=1,
         missing=_never,
         headline={"auc": "max"},

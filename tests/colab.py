@@ -21,7 +21,7 @@ from nbclient import NotebookClient
 ROOT = pathlib.Path(__file__).parents[1]
 COLAB = ROOT / "colab"
 NOTEBOOKS = sorted(COLAB.glob("*.ipynb"))
-REPOSITORY = "https://github.com/mtl-zoo/mtl_zoo"  # the one place of the address
+REPOSITORY = "https://github.com/mtl-zoo/mtl_zoo"  # the address: all other places are checked against it
 PAGES = f"{REPOSITORY}/blob/main/"
 OPEN = (
     REPOSITORY.replace("https://github.com", "https://colab.research.google.com/github") + "/blob/main/colab/"
@@ -113,6 +113,9 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="Beginning of a file's name. Default: all.")
     parser.add_argument("--save", action="store_true", help="Write what the cells answer into the notebooks.")
     arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if not any(x.name.startswith(name) for x in NOTEBOOKS)]
+    if unknown:
+        parser.error(f"no notebook begins with {', '.join(unknown)}")
     for path in NOTEBOOKS:
         if path.name.startswith(tuple(arguments.names) or ""):
             _run(path, arguments.save)

@@ -85,6 +85,7 @@ def test_the_task_can_be_made_again_from_plain_values():
         copy.compute_loss(LABELS, outputs(2)), task.compute_loss(LABELS, outputs(2))
     )
     assert mz.kinds.kind_of(copy) == "conversion"
+    assert set(copy.headline) == {metric.name for metric in copy.make_metrics()}
 
 
 @pytest.mark.parametrize(

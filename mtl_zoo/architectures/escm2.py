@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from mtl_zoo.architectures._chains import check_everywhere
 from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.conversion import SIZES
 from mtl_zoo.encoders.encode import encode
@@ -40,7 +41,8 @@ def escm2(inputs, tasks, encoder, head=default_head, shared_stages=None):
         its loss takes: logits of a conversion and of a click, and the guess.
 
     Raises:
-        ValueError: If the tasks are not these three, there is no stage, or two tasks share a name.
+        ValueError: If the tasks are not these three, there is no stage, two tasks share a name, or the first
+            or the third has a `where`.
 
     Example:
 
@@ -62,10 +64,11 @@ def escm2(inputs, tasks, encoder, head=default_head, shared_stages=None):
     check_blueprint(inputs, tasks, encoder, head)
     x, stages = first_stages(inputs, encoder, shared_stages)
     _check(tasks)
+    check_everywhere([tasks[0], tasks[2]])
     click, after, both = tasks
     clicked = head(encode(x, stages, click.name), click)
     bought = head(encode(x, stages, after.name), Task.binary(after.name))
-    columns = [bought, ops.stop_gradient(clicked)]
+    columns = [bought, ops.stop_gradient(clicked)]  # so that the tower of clicks is no part of this task
     if after.output_shape == (SIZES["dr"],):
         guess = f"{after.name}_guess"
         columns.append(head(encode(x, stages, guess), Task.regression(guess)))

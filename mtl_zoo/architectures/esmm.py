@@ -2,7 +2,7 @@
 
 import keras
 
-from mtl_zoo.architectures._chains import check_binary
+from mtl_zoo.architectures._chains import check_binary, check_everywhere
 from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.encoders.encode import encode
 from mtl_zoo.heads import head as default_head
@@ -31,7 +31,8 @@ def esmm(inputs, tasks, encoder, head=default_head, shared_stages=None):
         conditional logits.
 
     Raises:
-        ValueError: If there is no task or no stage, two tasks share a name, or a task is not binary.
+        ValueError: If there is no task or no stage, two tasks share a name, a task is not binary, or
+            has a `where`.
 
     Example:
 
@@ -46,6 +47,7 @@ def esmm(inputs, tasks, encoder, head=default_head, shared_stages=None):
     """
     check_blueprint(inputs, tasks, encoder, head)
     check_binary(tasks)
+    check_everywhere(tasks)
     x, stages = first_stages(inputs, encoder, shared_stages)
     logits = [head(encode(x, stages, task.name), task) for task in tasks]
     outputs = {tasks[0].name: logits[0]}

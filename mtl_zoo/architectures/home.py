@@ -50,8 +50,8 @@ def home(
         Functional `keras.Model` from `inputs` to `{task name: logits}`.
 
     Raises:
-        ValueError: If there is no task or no stage, two tasks share a name, a number is out of range, or a
-            task is in no group or in two.
+        ValueError: If there is no task or no stage, two tasks share a name, a number is out of range, a task
+            is in no group or in two, or is called as a part of the model.
 
     Example:
 
@@ -95,7 +95,11 @@ def _members(names, groups):
             f"`groups` must be sequences of task names, with each of {names} in one. "
             f"Received: groups={groups!r}"
         )
-    return {f"group_{index}": row for index, row in enumerate(rows, start=1)}
+    members = {f"group_{index}": row for index, row in enumerate(rows, start=1)}
+    taken = [name for name in names if name.removesuffix("_meta") in {"shared", *members}]
+    if taken:
+        raise ValueError(f"Tasks of `home` must not be called as its parts are. Received: {taken}")
+    return members
 
 
 def _meta(x, kinds, stages, number, gate):

@@ -26,8 +26,8 @@ def pepnet(
 
     A gate (`layers.GateUnit`) doubles a channel at most, or closes it. One gate scales the shared features
     by the domain (the paper's EPNet). Gates of every task scale what each stage of its tower returns by
-    priors, such as the ids of user and item (PPNet). Every gate also sees the features that it, or the first
-    of its tower, scales, whose gradient does not flow back that way.
+    priors, such as the ids of user and item (PPNet). Every gate also sees the shared features, those
+    of the towers as the first gate leaves them; their gradient does not flow back that way.
 
     Args:
         inputs: `keras.Input`, or the structure of inputs that the first stage takes.
@@ -63,8 +63,9 @@ def pepnet(
 
     Note:
         The paper has one gate network per tower, whose output is cut into pieces, one per layer; here every
-        stage of a tower has a gate of its own. Features of sequences and maps are averaged over positions
-        before a gate sees them, which scales their channels.
+        stage of a tower has a gate of its own, behind it, and what the tower starts from has none but that of
+        the domain. Features of sequences and maps are averaged over positions before a gate sees them, which
+        scales their channels.
     """
     check_blueprint(inputs, tasks, encoder, head)
     if gate_units is not None:

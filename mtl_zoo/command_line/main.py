@@ -1,4 +1,4 @@
-"""The command line: `mtl-zoo train`, `compare`, `group`, `evaluate`, `export`, `verify` and `list`."""
+"""The command line: `mtl-zoo train`, `inspect`, `predict`, `compare`, `group`, `evaluate` and others."""
 
 import sys
 

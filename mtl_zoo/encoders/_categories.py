@@ -88,12 +88,21 @@ def check(categories, embedding_dim):
             users = [other for key, other in categories.items() if table in names[key]]
             if len({user.is_text for user in users}) > 1:
                 raise ValueError(f"Columns that share table '{table}' must all hold strings, or integers.")
-            if x.buckets is None and not any(user.vocabulary for user in users):
+            padding = PADDING if any(user.is_list for user in users) else ()
+            if x.buckets is None and not set().union(*(user.vocabulary for user in users)).difference(
+                padding
+            ):
                 raise ValueError(
                     f"Column '{name}' must have a value at least, or `buckets`. Received: padding alone"
                 )
             _check_query(name, x, sized, categories)
     return names
+
+
+def _words(users):
+    """Return the values of columns that share a table, without what is padding in one of them."""
+    words = set().union(*(user.vocabulary for user in users))
+    return words.difference(PADDING if any(user.is_list for user in users) else ())
 
 
 def _check_query(name, column, sized, categories):

@@ -74,3 +74,9 @@ def test_training_moves_every_tower_in_both_spaces(space):
 def test_the_tasks_must_be_these_three(tasks, found):
     with pytest.raises(ValueError, match=rf"`tasks` must be three: binary of clicks, .* Received: .*{found}"):
         escm2(keras.Input((5,)), tasks, mz.encoders.mlp(3))
+
+
+def test_the_product_is_of_all_rows():
+    tasks = [*TASKS[:2], dataclasses.replace(TASKS[2], where="click")]
+    with pytest.raises(ValueError, match="on every row, without `where`"):
+        escm2(keras.Input((5,)), tasks, mz.encoders.mlp(3))

@@ -69,3 +69,8 @@ def test_every_task_must_be_binary():
 def test_too_many_shared_stages():
     with pytest.raises(ValueError, match="must leave at least one of the encoder's 1 stages"):
         esmm(keras.Input((5,)), TASKS, mz.encoders.mlp(3), shared_stages=1)
+
+
+def test_a_task_on_some_rows_alone_is_no_link_of_a_chain():
+    with pytest.raises(ValueError, match=r"on every row, without `where`. Received: \['buy'\]"):
+        esmm(keras.Input((5,)), [TASKS[0], mz.Task.binary("buy", where="click")], mz.encoders.mlp(3))

@@ -102,3 +102,9 @@ def test_without_groups_all_tasks_are_one():
 def test_errors(arguments, message):
     with pytest.raises(ValueError, match=message):
         home(keras.Input((5,)), TASKS, mlp(4, 3), **arguments)
+
+
+def test_names_of_parts_are_none_of_tasks():
+    tasks = [mz.Task.binary("group_1"), mz.Task.binary("shared_meta")]
+    with pytest.raises(ValueError, match=r"not be called as .* Received: \['group_1', 'shared_meta'\]"):
+        home(keras.Input((5,)), tasks, mlp(4, 3))

@@ -211,6 +211,12 @@ def test_lists_that_are_none(values, message):
         tabular({"a": values}, columns={"a": {"pooling": "mean"}})
 
 
+def test_a_table_that_holds_the_padding_of_a_list_alone():
+    data, shared = {"a": np.array([""]), "b": np.array([["", ""]])}, {"table": "x"}
+    with pytest.raises(ValueError, match="must have a value at least, or `buckets`"):
+        tabular(data, columns={"a": shared, "b": shared | {"pooling": "mean"}})
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
