@@ -30,6 +30,7 @@ UNROLLED = mapping.MOST_UNROLLED, mapping.MOST_GRADIENTS
 STEPS, BATCH, EPOCHS = 4, 16, 3  # the epochs that DWA needs to change its weights
 METHODS = {
     "autolambda": lambda: mz.balancers.AutoLambda(learning_rate=0.01),
+    "forum": mz.balancers.FORUM,
     "uncertainty": mz.balancers.Uncertainty,
     "dwa": mz.balancers.DWA,
     "famo": mz.balancers.FAMO,

@@ -81,6 +81,11 @@ TABLE = [
         {},
         {"primary": {"none", "list"}, "learning_rate": POSITIVE, "initial": NOT_NEGATIVE},
     ),
+    (
+        balancers.FORUM,
+        {},
+        {"learning_rate": POSITIVE, "virtual_steps": COUNT, "virtual_rate": POSITIVE, "rho": POSITIVE},
+    ),
     (balancers.MOML, {}, {"learning_rate": POSITIVE}),
     (balancers.COSMOS, {}, {"strength": NOT_NEGATIVE, "alpha": POSITIVE, "seed": SEED}),
     (balancers.COSMOS, {}, {"preferences": optional(OBJECT)}),

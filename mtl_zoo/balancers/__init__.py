@@ -7,6 +7,7 @@ from mtl_zoo.balancers.dtp import DTP as DTP
 from mtl_zoo.balancers.dwa import DWA as DWA
 from mtl_zoo.balancers.equal import Equal as Equal
 from mtl_zoo.balancers.famo import FAMO as FAMO
+from mtl_zoo.balancers.forum import FORUM as FORUM
 from mtl_zoo.balancers.geometricmean import GeometricMean as GeometricMean
 from mtl_zoo.balancers.go4align import GO4Align as GO4Align
 from mtl_zoo.balancers.igb import IGB as IGB

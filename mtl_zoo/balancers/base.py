@@ -24,6 +24,9 @@ class Balancer(keras.layers.Layer):
             `look`.
         needs_meta: Whether the method learns from a second batch, of the `meta_data` that `fit` must be given
             then, by `look_ahead`.
+        adds_meta_gradients: Whether, if `needs_meta`, gradients of the losses on the second batch are a part
+            of the update; then the trainer calls `weigh_meta` instead of `look_ahead`, the method has
+            `virtual_steps`, a positive number, and `virtual_rate`, and there must be no aggregator.
         min_losses: What losses must not be below for the method to make sense, one number or a list of one
             per task; 0 for those that take logarithms or ratios of losses. `fit` warns, by name, of a task
             whose mean loss in an epoch is below. Defaults to `None`: any loss will do.
@@ -33,6 +36,7 @@ class Balancer(keras.layers.Layer):
 
     second_look = False
     needs_meta = False
+    adds_meta_gradients = False
     min_losses = None
     constant_weights = None
 
@@ -90,6 +94,31 @@ class Balancer(keras.layers.Layer):
             present: Boolean tensor `[T]`: which tasks have a labelled item in the training batch.
             meta_present: Likewise in the meta batch.
         """
+
+    def virtual_weights(self, present):
+        """Return the weights of the training losses in the steps that `weigh_meta` is told of, `[T]`.
+
+        Args:
+            present: As in the call.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `virtual_weights`.")
+
+    def weigh_meta(self, gramian, falls, present, meta_present):
+        """Return the weights of the gradients of the losses on a meta batch in the update, `[T]`.
+
+        Called before the call if `adds_meta_gradients` is true: the update is the gradient of the scalar plus
+        these. What an absent task would have is 0.
+
+        Args:
+            gramian: Tensor `[T + 1, T + 1]`: inner products of the gradients, over all variables, of the
+                losses on the meta batch and, last, of the sum of the training losses with the weights
+                `virtual_weights`.
+            falls: Tensor `[T]`: by how much each training loss falls with `virtual_steps` steps of gradient
+                descent on that sum, of the length `virtual_rate`, which are not made.
+            present: As in `look_ahead`.
+            meta_present: Likewise.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `weigh_meta`.")
 
     def on_epoch_end(self):
         """React to the end of a training epoch; the trainer calls it. Nothing by default."""

@@ -35,10 +35,10 @@ def nonnegative_minimum(derivatives, start):
 
         gap = ops.mean(x * slack, axis=-1, keepdims=True)
         step, slack_step = direction(ops.zeros_like(x))
-        reached = (x + _length(x, step) * step) * (slack + _length(slack, slack_step) * slack_step)
+        reached = (x + step_length(x, step) * step) * (slack + step_length(slack, slack_step) * slack_step)
         centring = (ops.mean(reached, axis=-1, keepdims=True) / gap) ** 3
         step, slack_step = direction(centring * gap - step * slack_step)
-        length = 0.99 * ops.minimum(_length(x, step), _length(slack, slack_step))
+        length = 0.99 * ops.minimum(step_length(x, step), step_length(slack, slack_step))
         length = ops.where(gap * x.shape[-1] > GAP, length, 0.0)
         return x + length * step, slack + length * slack_step
 
@@ -72,7 +72,7 @@ def decreasing_root(function, low, high):
     return ops.while_loop(unfinished, secant, start, maximum_iterations=MAX_ITERATIONS)[2]
 
 
-def _length(x, step):
+def step_length(x, step):
     """Return the largest step of at most 1 / 0.99 that keeps `x` non-negative, per problem."""
     longest = ops.where(step < 0, -x / ops.where(step < 0, step, -1.0), 1.0 / 0.99)
     return ops.min(longest, axis=-1, keepdims=True)

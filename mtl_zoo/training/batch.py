@@ -42,6 +42,14 @@ class Batch:
         derivatives = tf.math.divide_no_nan(seeds, self.part_divisors)
         return [tf.unstack(part) for part in tf.unstack(derivatives, self.part_divisors.shape[0])]
 
+    def apart(self):
+        """Return one batch per portion, which counts as it does in the whole one."""
+        each = zip(self.portions, self.masks, self.first_numbers, strict=True)
+        return [
+            dataclasses.replace(self, portions=[portion], masks=[mask], first_numbers=[first])
+            for portion, mask, first in each
+        ]
+
     def shares(self):
         """Return what share of a task's labelled items each part has, `[parts, T]`."""
         return tf.math.divide_no_nan(self.part_counts, self.counts)

@@ -76,7 +76,7 @@ def balance(problem, batch, sums):
         batch: `Batch`.
         sums: Sums of the losses of all portions of this replica, as in `Pass`.
     """
-    losses = _losses(batch, sums)
+    losses = means(batch, sums)
     each = tf.unstack(losses, len(problem.tasks))
     return Balanced(losses, *gradients.balance(each, problem.balancer, batch.counts > 0))
 
@@ -93,7 +93,7 @@ def is_summed(problem, batch):
 
 def measure(problem, batch):
     """Return the losses of a batch as the model is now, `[T]`; leaves everything as it is."""
-    return _losses(batch, sums(problem, batch))
+    return means(batch, sums(problem, batch))
 
 
 def sums(problem, batch):
@@ -104,6 +104,12 @@ def sums(problem, batch):
             for index, (x, *_) in enumerate(batch.portions)
         ]
     return total(found)
+
+
+def means(batch, sums):
+    """Return the losses of the whole batch, `[T]`, out of their sums on this replica, as in `Pass`."""
+    totals = distribution.all_reduce(tf.add_n([tf.stack(part) for part in sums]))
+    return tf.math.divide_no_nan(totals, batch.divisors)
 
 
 def total(sums):
@@ -145,11 +151,6 @@ def _sums(problem, batch, index, logits):
 def _sums_of_part(tasks, items, weights):
     found = zip(tasks, items, weights, strict=True)
     return [task.sum_loss(values, outputs, weight) for task, (values, outputs, _), weight in found]
-
-
-def _losses(batch, sums):
-    totals = distribution.all_reduce(tf.add_n([tf.stack(part) for part in sums]))
-    return tf.math.divide_no_nan(totals, batch.divisors)
 
 
 def _add(first, second):

@@ -28,27 +28,26 @@ def look_ahead(problem, optimizer, portions, meta):
         found = step.compute(ahead, batch, scale)
     weights, _ = gradients.balance(tf.unstack(found.losses, len(ahead.tasks)), balancer, present)
     steps = _steps(ahead, optimizer, found.columns)
-    values = [
-        _moved(variable, block, weights) for variable, block in zip(ahead.variables, steps, strict=True)
-    ]
+    values = [_moved(*pair, weights) for pair in zip(ahead.variables, steps, strict=True)]
     objectives = balancer.meta_objectives(len(ahead.tasks))
-    rows = _gradients_at(ahead, meta, values, objectives, scale)
-    balancer.look_ahead(-_products(rows, steps), present, meta.counts > 0)
+    _, rows = gradients_at(ahead, meta, values, objectives, scale)
+    balancer.look_ahead(-products(rows, steps), present, meta.counts > 0)
 
 
 def _steps(problem, optimizer, columns):
     """Return the steps of all tasks in each variable, `[T, size]`; `None` where none reaches it."""
     rates = optimizer_parts.rates(optimizer, problem.variables)
-    return [_scaled(*pair) for pair in zip(columns, rates, strict=True)]
+    return [block(*pair) for pair in zip(columns, rates, strict=True)]
 
 
-def _scaled(column, rate):
+def block(column, rate=1.0):
+    """Return the gradients of all tasks by a variable times a rate, `[T, size]`; `None` if there are none."""
     if are_stacked(column):
-        block = tf.reshape(column, [column.shape[0], -1])
+        found = tf.reshape(column, [column.shape[0], -1])
     else:
         there = [None if g is None else tf.reshape(tf.convert_to_tensor(g), [-1]) for g in column]
-        block = _stack(there)
-    return None if block is None else tf.cast(rate, block.dtype) * block
+        found = _stack(there)
+    return None if found is None else tf.cast(rate, found.dtype) * found
 
 
 def _stack(rows):
@@ -57,17 +56,17 @@ def _stack(rows):
     return None if found is None else tf.stack([tf.zeros_like(found) if row is None else row for row in rows])
 
 
-def _moved(variable, block, weights):
+def _moved(variable, ahead, weights):
     """Return the value of a variable after the weighted steps of all tasks."""
     value = tf.convert_to_tensor(variable.value)
-    if block is None:
+    if ahead is None:
         return value
-    change = tf.linalg.matvec(block, tf.cast(weights, block.dtype), transpose_a=True)
+    change = tf.linalg.matvec(ahead, tf.cast(weights, ahead.dtype), transpose_a=True)
     return value - tf.cast(tf.reshape(change, tf.shape(value)), value.dtype)
 
 
-def _gradients_at(problem, batch, values, objectives, scale):
-    """Return the gradients of weighted sums of the losses by the variables, where these have other values.
+def gradients_at(problem, batch, values, objectives, scale):
+    """Return the losses' sums and the gradients of weighted losses, where the variables have other values.
 
     Args:
         problem: `Problem`.
@@ -77,7 +76,8 @@ def _gradients_at(problem, batch, values, objectives, scale):
         scale: As for `step.compute`.
 
     Returns:
-        List of M lists of one gradient (or `None`) per variable, the same on all replicas.
+        Tuple of the sums on this replica, as in `forward.Pass`, and a list of M lists of one gradient (or
+        `None`) per variable, the same on all replicas.
     """
     scope = keras.StatelessScope(list(zip(problem.variables, values, strict=True)))
     with scope, tf.GradientTape(persistent=True) as tape:
@@ -85,15 +85,15 @@ def _gradients_at(problem, batch, values, objectives, scale):
         sums = forward.sums(problem, batch)
     pull = gradients.puller(tape, scale)
     rows = [pull(sums[0], values, *batch.derivatives(seeds)) for seeds in tf.unstack(objectives)]
-    return distribution.all_reduce(rows)
+    return sums, distribution.all_reduce(rows)
 
 
-def _products(rows, steps):
+def products(rows, steps):
     """Return the inner products of gradients and steps over all variables, `[M, T]`."""
     found = []
-    for column, block in zip(zip(*rows, strict=True), steps, strict=True):
-        found_rows = _scaled(column, 1.0)
-        if found_rows is not None and block is not None:
-            product = tf.matmul(tf.cast(found_rows, block.dtype), block, transpose_b=True)
+    for column, other in zip(zip(*rows, strict=True), steps, strict=True):
+        found_rows = block(column)
+        if found_rows is not None and other is not None:
+            product = tf.matmul(tf.cast(found_rows, other.dtype), other, transpose_b=True)
             found.append(tf.cast(product, tf.float32))
     return tf.add_n(found)

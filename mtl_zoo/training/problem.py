@@ -130,13 +130,19 @@ def pose(model, tasks, balancer=None, aggregator=None, space="shared", refresh_e
 
     Raises:
         ValueError: If `space` is unknown, or `"representation"` and the aggregator needs more or nothing
-            trainable lies before what tasks share; or the aggregator does not suit `refresh_every`.
+            trainable lies before what tasks share; or the aggregator does not suit `refresh_every` or the
+            balancer.
         TypeError: If `balancer` or `aggregator` is not an instance of its base class.
     """
     arguments.option("space", space, SPACES)
     for name, method, kind in (("balancer", balancer, Balancer), ("aggregator", aggregator, Aggregator)):
         if method is not None:
             arguments.instance(name, method, kind)
+    if balancer is not None and balancer.adds_meta_gradients and aggregator is not None:
+        raise ValueError(
+            f"`aggregator` must be `None` with {type(balancer).__name__}, which finds the direction of the "
+            f"update by itself. Received: aggregator={type(aggregator).__name__}"
+        )
     problem = _posed(model, tuple(tasks), balancer, aggregator, space)
     if balancer is not None and not balancer.built:
         balancer.for_tasks([task.name for task in problem.tasks])

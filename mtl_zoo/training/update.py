@@ -1,12 +1,14 @@
 """An update that is made or undone: where a number is not finite, all stays as it was."""
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
 from mtl_zoo.training import balancer_optimizer, distribution, finite, forward, gradients
 from mtl_zoo.training.batch import count
 from mtl_zoo.training.lasting import compute
-from mtl_zoo.training.meta import look_ahead
+from mtl_zoo.training.meta_gradients import look
 
 
 def make(problem, optimizer, own, portions, logs, meta=None):
@@ -25,11 +27,12 @@ def make(problem, optimizer, own, portions, logs, meta=None):
     before = remember(problem)
     given = [x for x in tf.nest.flatten(portions, expand_composites=True) if x is not None]
     with tf.control_dependencies(given):  # at the end of the data, no random number is drawn in vain
-        if meta is not None:
-            look_ahead(problem, optimizer, portions, meta)
+        added = None if meta is None else look(problem, optimizer, portions, meta)
         batch = count(problem, portions)
         scale = optimizer.scale_loss(1.0)
         step = compute(problem, batch, scale)
+        if added is not None:
+            step = dataclasses.replace(step, gradients=gradients.add(step.gradients, added))
     good = ~is_bad(problem, step)
     found = gradients.scaled(step.gradients, scale)
     distribution.apply(optimizer, found, list(problem.variables), good)
