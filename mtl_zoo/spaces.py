@@ -95,6 +95,7 @@ def inside(task, labels):
             f"`mz.with_spaces(tasks)`, or be a function of the labels. Received: where={task.where!r}"
         )
     given = {name: ops.convert_to_tensor(values) for name, values in labels.items()}
+    rows = given[task.label_name].shape[0] if task.label_name in given else None
     try:
         found = task.where(given)
     except KeyError as error:
@@ -102,7 +103,7 @@ def inside(task, labels):
             f"`where` of task '{task.name}' must read labels that the data have, which are {list(labels)}. "
             f"Received: one that reads {error}"
         ) from error
-    return _checked(task, found)
+    return _checked(task, found, rows)
 
 
 def own_labels(task, labels):
@@ -188,11 +189,12 @@ def _resolved(task, known, chain):
     return dataclasses.replace(task, where=Positive(_resolved(other, known, chain)))
 
 
-def _checked(task, found):
-    """Return what `where` found, `[batch]`, if it is one boolean per row."""
+def _checked(task, found, rows):
+    """Return what `where` found, `[batch]`, if it is one boolean per row; `rows` is their number if known."""
     shape = tuple(getattr(found, "shape", ()))
     is_boolean = getattr(found, "dtype", None) in ("bool", np.bool_)
-    if not is_boolean or (len(shape) != 1 and shape[1:] != (1,)):
+    is_per_row = len(shape) == 1 or shape[1:] == (1,)
+    if not is_boolean or not is_per_row or (None not in (shape[0], rows) and shape[0] != rows):
         raise ValueError(
             f"`where` of task '{task.name}' must return one boolean per row, such as "
             f"`labels['click'] == 1`. Received: {found!r}"

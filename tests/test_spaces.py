@@ -236,6 +236,7 @@ def test_names_that_cannot_be_meant(tasks, message):
     ("where", "message"),
     [
         (lambda labels: labels["click"], "must return one boolean per row"),
+        (lambda labels: labels["click"][:1] == 1, "must return one boolean per row"),
         (lambda labels: labels["song"] > 0, "must return one boolean per row"),
         (lambda labels: True, "must return one boolean per row"),
         (lambda labels: labels["like"] > 0, r"must read labels that the data have.*one that reads 'like'"),

@@ -37,9 +37,10 @@ class MetaBalance(Aggregator):
         [He et al., 2022](https://arxiv.org/abs/2203.06801)
 
     Note:
-        The averages of a task stay where it is absent; those of the primary one still count then. A variable
-        in which the primary task never had a gradient gets the plain sum of the others. The averages are of
-        variables, which a representation does not have.
+        The averages of a task stay where it is absent; those of the primary one still count then. They begin
+        at 0, all alike in the paper; one that begins later is filled as far as the primary task's is. A
+        variable in which the primary task never had a gradient gets the plain sum of the others. The averages
+        are of variables, which a representation does not have.
     """
 
     state_per_block = True
@@ -63,17 +64,24 @@ class MetaBalance(Aggregator):
         _primary.check_place(self.primary, num_tasks(jacobian_shape))
         shape = num_tasks(jacobian_shape), num_blocks(jacobian_shape)
         self.lengths = self.add_weight(name="lengths", shape=shape, initializer="zeros", trainable=False)
+        self.steps = self.add_task_weights("steps", jacobian_shape, 0.0)
 
     def call(self, jacobian, losses=None, present=None):
         blocks = keras.tree.flatten(jacobian)
         latest = ops.stack([ops.norm(block, axis=1) for block in blocks], axis=1)
         present = masked.everyone(present, latest.shape[0])[:, None]
         moved = self.beta * self.lengths + (1.0 - self.beta) * latest
-        lengths = ops.where(present, moved, self.lengths)
-        self.lengths.assign(lengths)
-        weights = ops.unstack(self._weights(lengths), axis=1)
+        self.lengths.assign(ops.where(present, moved, self.lengths))
+        self.steps.assign_add(ops.cast(present[:, 0], self.steps.dtype))
+        weights = ops.unstack(self._weights(self.lengths * self._filling()), axis=1)
         found = [ops.matmul(w, block) for w, block in zip(weights, blocks, strict=True)]
         return keras.tree.pack_sequence_as(jacobian, found)
+
+    def _filling(self):
+        """Return the factors `[T, 1]` by which averages are filled as far as the primary task's."""
+        steps = ops.maximum(ops.cast(self.steps, "float64"), 1.0)
+        filled = 1.0 - self.beta**steps
+        return ops.cast(filled[self.primary] / filled, self.lengths.dtype)[:, None]
 
     def _weights(self, lengths):
         """Return the weights of the tasks in the blocks, `[T, blocks]`."""

@@ -67,9 +67,7 @@ class FAMO(Balancer):
 
         self.task_logits = state("task_logits")
         self.losses_before = state("losses_before", "ones")
-        self.first_moment = state("first_moment")
-        self.second_moment = state("second_moment")
-        self.num_looks = state("num_looks")
+        self.moments = adam.moments(self, losses_shape)
 
     def combine(self, losses, present):
         losses = self._above_minimum(losses)
@@ -94,8 +92,7 @@ class FAMO(Balancer):
         shares = masked.softmax(self.task_logits, present)
         gradient = shares * (gain - ops.sum(shares * gain))
         gradient += self.weight_decay * self.task_logits
-        moments = (self.first_moment, self.second_moment, self.num_looks)
-        adam.descend(self.task_logits, moments, gradient, present, self.learning_rate)
+        adam.descend(self.task_logits, self.moments, gradient, present, self.learning_rate)
 
     def _above_minimum(self, losses):
         return losses - ops.convert_to_tensor(self.min_losses, losses.dtype)

@@ -46,5 +46,6 @@ class UWSO(Balancer):
 
     def combine(self, losses, present):
         losses, present = unsolved(losses, present)
-        weights = masked.softmax(1.0 / losses / self.temperature, present)
+        inverse = ops.minimum(1.0 / losses / self.temperature, arguments.LARGEST)
+        weights = masked.softmax(inverse, present)
         return ops.sum(ops.stop_gradient(weights) * losses)

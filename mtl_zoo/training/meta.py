@@ -13,7 +13,8 @@ def look_ahead(problem, optimizer, portions, meta):
 
     The step ahead is one of plain gradient descent on the training losses with their weights, in all that is
     trained, by the learning rates that the optimizer has now. Both batches see the same random numbers as the
-    update that follows.
+    update that follows. A task counts as absent where a slope by its weight is not finite or too large
+    to be squared.
 
     Args:
         problem: `Problem` whose balancer needs meta data.
@@ -26,12 +27,15 @@ def look_ahead(problem, optimizer, portions, meta):
     scale, present = optimizer.scale_loss(1.0), batch.counts > 0
     with keras.StatelessScope():  # takes what the model would write of its state
         found = step.compute(ahead, batch, scale)
-    weights, _ = gradients.balance(tf.unstack(found.losses, len(ahead.tasks)), balancer, present)
+        weights, _ = gradients.balance(tf.unstack(found.losses, len(ahead.tasks)), balancer, present)
     steps = _steps(ahead, optimizer, found.columns)
     values = [_moved(*pair, weights) for pair in zip(ahead.variables, steps, strict=True)]
     objectives = balancer.meta_objectives(len(ahead.tasks))
     _, rows = gradients_at(ahead, meta, values, objectives, scale)
-    balancer.look_ahead(-products(rows, steps), present, meta.counts > 0)
+    slopes = -products(rows, steps)
+    known = tf.math.is_finite(tf.square(slopes))
+    present &= tf.reduce_all(known, axis=0)
+    balancer.look_ahead(tf.where(known, slopes, 0.0), present, meta.counts > 0)
 
 
 def _steps(problem, optimizer, columns):

@@ -59,8 +59,17 @@ def test_absent_tasks_keep_their_averages():
     direction = aggregator(jacobians[1] * present[:, None], None, present)
     after = np.array(aggregator.lengths)
     assert after[0] == before[0]
-    weights = 0.7 * after[0] / (after[1:] + 1e-5) + 0.3
+    filled = (1 - 0.9) / (1 - 0.9**2)  # of one step of the primary task to two of the others
+    weights = 0.7 * after[0] / (after[1:] * filled + 1e-5) + 0.3
     assert_close(direction, weights[:, 0] @ jacobians[1][1:], "direction")
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_task_that_comes_late_counts_as_the_others_do(late):
+    aggregator, ones, present = MetaBalance(), np.ones((2, 1)), np.arange(2) != late
+    for _ in range(30):
+        aggregator(ones * present[:, None], None, present)
+    np.testing.assert_allclose(aggregator(ones), [2.0], rtol=1e-4)
 
 
 def test_resumes(tmp_path):

@@ -32,3 +32,7 @@ def test_a_tiny_loss_takes_all_and_a_solved_one_nothing():
 def test_temperature_must_be_positive():
     with pytest.raises(ValueError, match=r"must be positive and finite. Received: temperature=0"):
         UWSO(temperature=0)
+
+
+def test_a_temperature_near_zero_gives_all_to_the_smallest_loss():
+    np.testing.assert_allclose(UWSO(temperature=1e-30)(np.array([1e-9, 1.0])), 1e-9)
