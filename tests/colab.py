@@ -33,8 +33,9 @@ import pathlib
 if importlib.util.find_spec("mtl_zoo") is None:
     source = ".." if pathlib.Path("../mtl_zoo").is_dir() else "git+{REPOSITORY}"
     %pip install -q {{source}}"""
-LOGS = (  # on stderr: of TensorFlow and LiteRT, and how many labels are missing
-    r"(?:INFO: |WARNING: All log messages|[IW]\d{4} |WARNING:absl:Of [\d,]+ labels of task ).*\n?"
+LOGS = (  # lines of TensorFlow and LiteRT, and how many labels are missing
+    r"^(?:INFO: |WARNING: All log messages|[IW]\d{4} |(?:INFO|WARNING):tensorflow:"
+    r"|WARNING:absl:Of [\d,]+ labels of task ).*\n*"
 )
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -93,12 +94,15 @@ def execute(path, directory, data_dir=None):
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_log(output)]
+            cell.outputs = [output for output in map(_without_logs, cell.outputs) if output.get("text", "-")]
     return notebook
 
 
-def _is_log(output):
-    return output.get("name") == "stderr" and re.fullmatch(f"(?:{LOGS})+", output.text)
+def _without_logs(output):
+    """Return an output; a stream is left without lines that only tell what TensorFlow is doing."""
+    if output.output_type == "stream":
+        output.text = re.sub(LOGS, "", output.text, flags=re.MULTILINE)
+    return output
 
 
 def _environment(directory, data_dir):
