@@ -37,7 +37,7 @@ def test_arguments(text, arguments):
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("aggregator", "pcgradd", "must be one of .*mgda, .*none, pcgrad, .*Received: 'pcgradd'"),
+        ("aggregator", "pcgradd", "must be one of .*mgda, .*none, .*pcgrad, .*Received: 'pcgradd'"),
         ("aggregator", "", "must be one of"),
         ("aggregator", "pcgrad:c=1", "This aggregator takes seed=None. Received: 'pcgrad:c=1'"),
         ("aggregator", "pcgrad:dtype=float16", "takes seed=None"),
