@@ -6,12 +6,29 @@ from keras import ops
 from mtl_zoo import arguments
 from mtl_zoo.items import is_missing
 
+CLASSES, NUMBERS, LISTS = "class indices", "single numbers", "several numbers per item"
+
 
 class OfItems(keras.metrics.MeanMetricWrapper):
-    """Mean of a function of labels `[items]` or `[items, item_size]` and predictions `[items, item_size]`."""
+    """Mean of a function of labels `[items]` or `[items, item_size]` and predictions `[items, item_size]`.
+
+    Attributes:
+        takes: What the labels of a task may be: some of `CLASSES`, `NUMBERS` and `LISTS`.
+    """
+
+    takes = (CLASSES, NUMBERS, LISTS)
 
     def get_config(self):
         return keras.metrics.Metric.get_config(self)
+
+    def check_task(self, task):
+        """Raise an error unless the labels of a task are what the function takes."""
+        found = CLASSES if task.labels_are_indices else LISTS if task.item_size > 1 else NUMBERS
+        if found not in self.takes:
+            raise ValueError(
+                f"Metric '{self.name}' must be of a task whose labels are {' or '.join(self.takes)}. "
+                f"Received: task '{task.name}', whose labels are {found}"
+            )
 
 
 @keras.saving.register_keras_serializable("mtl_zoo")
@@ -23,6 +40,8 @@ class PoissonDeviance(OfItems):
         `mean_poisson_deviance`
     """
 
+    takes = (NUMBERS, LISTS)
+
     def __init__(self, name="poisson_deviance", dtype=None):
         super().__init__(_deviance, name, dtype)
 
@@ -31,6 +50,8 @@ class PoissonDeviance(OfItems):
 class ClassDistance(OfItems):
     """Mean number of classes between the label and the likeliest class."""
 
+    takes = (CLASSES,)
+
     def __init__(self, name="mean_absolute_error", dtype=None):
         super().__init__(_distance, name, dtype)
 
@@ -38,6 +59,8 @@ class ClassDistance(OfItems):
 @keras.saving.register_keras_serializable("mtl_zoo")
 class PairwiseAccuracy(OfItems):
     """Mean over lists of the part of their pairs that the scores put in order; a tie counts one half."""
+
+    takes = (LISTS,)
 
     def __init__(self, name="pairwise_accuracy", dtype=None):
         super().__init__(_in_order, name, dtype)
@@ -57,6 +80,8 @@ class NDCG(OfItems):
     Reference:
         [Burges et al., 2005](https://doi.org/10.1145/1102351.1102363), section 5
     """
+
+    takes = (LISTS,)
 
     def __init__(self, k=None, name=None, dtype=None):
         self.k = None if k is None else arguments.integer("k", k, 1, arguments.ENTRIES)
@@ -103,7 +128,9 @@ def _in_order(relevance, scores):
 
 def _ndcg(relevance, scores, k=None):
     there = ops.logical_not(is_missing(relevance))
-    gains = ops.where(there, ops.power(2.0, ops.where(there, relevance, 0.0)) - 1.0, 0.0)
+    known = ops.where(there, relevance, 0.0)
+    largest = ops.max(known, axis=-1, keepdims=True)  # divided by 2^largest, no gain overflows
+    gains = ops.where(there, ops.power(2.0, known - largest) - ops.power(2.0, -largest), 0.0)
     place = ops.arange(relevance.shape[-1], dtype="float32")
     discounts = ops.where(place < (k or relevance.shape[-1]), 1.0 / ops.log2(2.0 + place), 0.0)
     found = ops.sum(gains * _shared(discounts, scores, there), axis=-1)

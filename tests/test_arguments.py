@@ -111,6 +111,7 @@ TABLE = [
         {"group": "user", "num_groups": 2},
         {"group": TEXT, "num_groups": COUNT, "num_bins": COUNT},
     ),
+    (metrics.LogLoss, {}, {"multi_label": optional(FLAG)}),
     (metrics.NDCG, {}, {"k": optional(COUNT)}),
     (aggregators.AlignedMTL, {}, {"scale_mode": OPTION, "preferences": {"none"}}),
     (aggregators.CAGrad, {}, {"c": NOT_NEGATIVE}),

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from mtl_zoo import kind_metrics
+from mtl_zoo import Task, kind_metrics
 
 RELEVANCE = np.array([[3.0, 0.0, 2.0, np.nan], [1.0, 0.0, -1.0, 0.0]], "float32")
 SCORES = np.array([[0.1, 0.5, 0.3, 9.0], [0.2, 0.2, 7.0, 0.1]], "float32")
@@ -61,3 +61,34 @@ def test_ndcg_of_the_first_places_is_that_of_scikit_learn():
     assert (metric.name, again.name, again.k) == ("ndcg_at_2", "ndcg_at_2", 2)
     with pytest.raises(ValueError, match=r"`k` must be an integer of at least 1. Received: k=0"):
         kind_metrics.NDCG(k=0)
+
+
+def test_ndcg_of_large_relevances_does_not_overflow():
+    metric = kind_metrics.NDCG()
+    metric.update_state(np.array([[1500.0, 1499.0, 0.0]], "float32"), np.array([[0.2, 0.3, 0.1]], "float32"))
+    discounts = 1 / np.log2([2, 3])
+    expected = np.dot([0.5, 1.0], discounts) / np.dot([1.0, 0.5], discounts)  # gains over 2^1500
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "task"),
+    [
+        (kind_metrics.NDCG(), Task.regression("t", 3)),
+        (kind_metrics.PairwiseAccuracy(), Task.classification("t", 3)),
+        (kind_metrics.ClassDistance(), Task.binary("t")),
+        (kind_metrics.PoissonDeviance(), Task.classification("t", 3)),
+    ],
+)
+def test_labels_of_another_kind_are_refused(metric, task):
+    with pytest.raises(ValueError, match=rf"'{metric.name}' must be of a task whose labels are .*task 't'"):
+        metric.check_task(task)
+
+
+@pytest.mark.parametrize(
+    "task", [Task.ranking("t", 3), Task.ordinal("t", 3), Task.count("t"), Task.count("t", 2)]
+)
+def test_labels_of_its_kind_are_taken(task):
+    for metric in task.make_metrics():
+        if isinstance(metric, kind_metrics.OfItems):
+            assert metric.check_task(task) is None

@@ -34,7 +34,8 @@ def labelled(labels, scores, groups, sample_weight=None, descending=False):
         descending: Whether the largest score of a group comes first. Defaults to `False`.
 
     Raises:
-        ValueError: If the arrays are not of one length, or a score or a weight is not what it must be.
+        ValueError: If the arrays are not of one length, or a label, a score or a weight is not what it must
+            be.
     """
     labels, scores = _column("labels", labels, float), _column("scores", scores, float)
     weights = np.ones(len(labels)) if sample_weight is None else sample_weight
@@ -51,8 +52,13 @@ def _there(labels, scores, groups, weights):
     """Return the labelled rows of columns, which are checked."""
     lengths = [len(x) for x in (labels, scores, groups, weights)]
     if len(set(lengths)) > 1:
-        raise ValueError(f"`labels`, `scores` and `groups` must be of one length. Received: {lengths}")
+        raise ValueError(
+            "`labels`, `scores`, `groups` and `sample_weight`, which defaults to 1 for every label, must be "
+            f"of one length. Received: {lengths}"
+        )
     there = (labels >= 0) & (weights != 0)
+    if np.isinf(labels[there]).any():
+        raise ValueError("`labels` must be finite. Received: infinite ones")
     if not np.isfinite(scores[there]).all():
         raise ValueError("`scores` must be finite where there are labels. Received: NaN or infinite ones")
     if not (weights >= 0).all():

@@ -22,8 +22,8 @@ def ndcg(labels, scores, groups, k=None):
         Float; NaN if no group has a label above 0.
 
     Raises:
-        ValueError: If the arrays are not of one length, a score is not finite, or `k` is not a positive
-            integer.
+        ValueError: If the arrays are not of one length, a label is infinite, a score is not finite, or `k`
+            is not a positive integer.
 
     Example:
 
@@ -40,8 +40,12 @@ def ndcg(labels, scores, groups, k=None):
 
 
 def _gains(rows, k):
-    """Return the discounted cumulative gains of the groups."""
+    """Return the discounted cumulative gains of groups, divided by `2^m` of the largest label `m` of each."""
     place = np.arange(len(rows.groups)) - np.searchsorted(rows.groups, rows.groups)
     discounts = np.where(place < k, 1.0 / np.log2(2.0 + place), 0.0)
     shared = np.bincount(rows.ties, discounts) / np.bincount(rows.ties)
-    return np.bincount(rows.groups, (2.0**rows.labels - 1.0) * shared[rows.ties])
+    largest = np.zeros(len(rows.groups))
+    np.maximum.at(largest, rows.groups, rows.labels)
+    largest = largest[rows.groups]
+    gains = 2.0 ** (rows.labels - largest) - 2.0**-largest  # that divided so, none overflows
+    return np.bincount(rows.groups, gains * shared[rows.ties])

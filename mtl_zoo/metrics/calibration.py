@@ -34,6 +34,14 @@ class Calibration(keras.metrics.Metric):
         self.predicted = self.add_variable((), "zeros", name="predicted")
         self.observed = self.add_variable((), "zeros", name="observed")
 
+    def check_task(self, task):
+        """Raise an error if metrics of a task get logits, whose sum is that of nothing."""
+        if task.metrics_take_logits:
+            raise ValueError(
+                f"Metric '{self.name}' must be of a task whose metrics get predictions. Received: task "
+                f"'{task.name}' with metrics_take_logits=True"
+            )
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch.
 

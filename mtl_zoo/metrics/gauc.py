@@ -16,8 +16,8 @@ class GAUC(keras.metrics.Metric):
     Whether a user clicks at all is easier to know than what the user clicks: this measures the latter alone.
     Groups whose labels are all alike have no area and are left out; without others it is NaN.
 
-    A trainer takes the groups from an input of the model, which must be one number per example. In plain
-    Keras they are the second column of the labels.
+    A trainer takes the groups from the input of the model that the attribute `input_name` names, which must
+    be one number per example. In plain Keras they are the second column of the labels.
 
     Args:
         group: Name of the model's input with the groups, whole numbers from 0 on.
@@ -48,7 +48,7 @@ class GAUC(keras.metrics.Metric):
 
     def __init__(self, group, num_groups, num_bins=320, name="gauc", dtype=None):
         super().__init__(name=name, dtype=dtype)
-        self.group = arguments.text("group", group)
+        self.group = self.input_name = arguments.text("group", group)
         self.num_groups = arguments.integer("num_groups", num_groups, 1, arguments.ENTRIES)
         self.num_bins = arguments.integer("num_bins", num_bins, 1, arguments.UNITS)
         size = arguments.integer("num_groups * num_bins", self.num_groups * self.num_bins)
@@ -59,6 +59,15 @@ class GAUC(keras.metrics.Metric):
         """Return the arguments."""
         own = {"group": self.group, "num_groups": self.num_groups, "num_bins": self.num_bins}
         return super().get_config() | own
+
+    def check_task(self, task):
+        """Raise an error unless a task is of yes or no, and its metrics get probabilities."""
+        if task.output_shape != (1,) or task.max_label != 1 or task.metrics_take_logits:
+            raise ValueError(
+                f"Metric '{self.name}' must be of a task of yes or no, and get probabilities. Received: task "
+                f"'{task.name}' of shape {task.output_shape} with max_label={task.max_label}, "
+                f"metrics_take_logits={task.metrics_take_logits}"
+            )
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch.

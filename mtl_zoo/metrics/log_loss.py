@@ -1,8 +1,10 @@
 """The mean negative logarithm of the probability of what came."""
 
 import keras
+import numpy as np
 from keras import ops
 
+from mtl_zoo import arguments
 from mtl_zoo.kind_metrics import OfItems
 
 
@@ -14,9 +16,19 @@ class LogLoss(OfItems):
     and smoothed labels, which metrics do not heed; probabilities are cut at 1e-7, where the loss of logits is
     exact.
 
+    Predictions of one column, or none, are the probabilities of yes. Those of several are of classes where
+    labels have no such axis or one number in it, the index of a class; where labels have as many columns,
+    shapes do not tell what they are, and you must.
+
     Args:
+        multi_label: Whether labels of several columns are a yes or no each (`True`), or the probabilities of
+            classes, such as one-hot vectors (`False`). Defaults to `None`: they are refused.
         name: Name of the metric. Defaults to `"log_loss"`.
         dtype: As for `keras.metrics.Metric`.
+
+    Raises:
+        ValueError: By `update_state`, if the shapes of labels and predictions are none of these; by a trainer
+            also if a task does not answer probabilities.
 
     Example:
 
@@ -24,14 +36,62 @@ class LogLoss(OfItems):
     >>> metric.update_state([[1.0], [0.0]], [[0.5], [0.75]])
     >>> round(float(metric.result()), 5)  # (log(2) + log(4)) / 2
     1.03972
+    >>> metric = LogLoss(multi_label=False)
+    >>> metric.update_state([[0.0, 1.0, 0.0]], [[0.2, 0.5, 0.3]])
+    >>> round(float(metric.result()), 5)  # log(2)
+    0.69315
     """
 
-    def __init__(self, name="log_loss", dtype=None):
-        super().__init__(_log_loss, name, dtype)
+    def __init__(self, multi_label=None, name="log_loss", dtype=None):
+        self.multi_label = None if multi_label is None else arguments.flag("multi_label", multi_label)
+        super().__init__(_log_loss, name, dtype, multi_label=self.multi_label)
+
+    def get_config(self):
+        """Return the arguments."""
+        return super().get_config() | {"multi_label": self.multi_label}
+
+    def check_task(self, task):
+        """Raise an error unless a task's predictions are probabilities, and its labels are of one meaning."""
+        sizes = (task.item_size,) if task.per == "item" else tuple(size or 2 for size in task.output_shape)
+        shape, last = (2, *sizes), 1 if task.labels_are_indices else sizes[-1]
+        _crossentropy((*shape[:-1], last), shape, self.multi_label, f"task '{task.name}'")
+        logits = np.linspace(-9, 9, np.prod(shape), dtype="float32").reshape(shape)
+        values = ops.convert_to_numpy(logits if task.metrics_take_logits else task.activation(logits))
+        are_of_classes = shape[-1] > 1 and not self.multi_label
+        if values.shape != shape or not _are_probabilities(values, are_of_classes):
+            raise ValueError(
+                f"Metric '{self.name}' must be of a task whose predictions are probabilities, which sum to 1 "
+                f"if they are of classes. Received: task '{task.name}', which for logits of shape {shape} "
+                f"from -9 to 9 has some of shape {values.shape} from {values.min():g} to {values.max():g}"
+            )
 
 
-def _log_loss(labels, predictions):
+def _log_loss(labels, predictions, multi_label=None):
     labels, predictions = (ops.convert_to_tensor(x, "float32") for x in (labels, predictions))
+    if len(predictions.shape) == 1:
+        predictions = ops.expand_dims(predictions, -1)
     if len(labels.shape) < len(predictions.shape):
-        return keras.losses.sparse_categorical_crossentropy(labels, predictions)
-    return keras.losses.binary_crossentropy(labels, predictions)
+        labels = ops.expand_dims(labels, -1)
+    return _crossentropy(labels.shape, predictions.shape, multi_label)(labels, predictions)
+
+
+def _crossentropy(labels, predictions, multi_label, owner="`LogLoss`"):
+    """Return the function for labels and predictions of these shapes, which have as many axes."""
+    size, columns = labels[-1], predictions[-1]
+    if len(labels) == len(predictions) and columns is not None:
+        if size == columns and (columns == 1 or multi_label):
+            return keras.losses.binary_crossentropy
+        if size == columns and multi_label is False:
+            return keras.losses.categorical_crossentropy
+        if size == 1 and not multi_label:
+            return keras.losses.sparse_categorical_crossentropy
+    raise ValueError(
+        f"Labels of {owner} must be class indices or have the shape of the predictions; of several columns "
+        "`LogLoss(multi_label=...)` must tell whether each is a yes or no (True) or the probability of a "
+        f"class (False). Received: shapes {tuple(labels)} and {tuple(predictions)}, multi_label={multi_label}"
+    )
+
+
+def _are_probabilities(values, are_of_classes):
+    within = values.min() >= 0 and values.max() <= 1 + 1e-5
+    return within and (not are_of_classes or np.allclose(values.sum(axis=-1), 1, atol=1e-3))

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from mtl_zoo.plots._parts import colormap, new_figure
+from mtl_zoo.spaces import with_spaces
 
 
 def dense(image, tasks, truth, prediction, title=None):
@@ -13,12 +14,14 @@ def dense(image, tasks, truth, prediction, title=None):
     Classes have the colours of `matplotlib`'s `tab10` (`turbo` where there are more than ten). One number per
     pixel has one scale for all maps of the task. Vectors are drawn at length one, -x as red, -y as green and
     -z as blue: in camera coordinates with y down, what faces left is red, up green, the camera blue. Missing
-    labels are blank. Tasks without an output per pixel are left out.
+    labels are blank, and so is the truth of examples outside a task's `where`. Tasks without an output per
+    pixel are left out.
 
     Args:
         image: Array `[examples, height, width, channels]` with 1 or 3 channels in `[0, 1]`.
         tasks: Sequence of `Task`.
-        truth: Dict of arrays of labels `[examples, *label_shape]` by `task.label_name`.
+        truth: Dict of arrays of labels `[examples, *label_shape]` by `task.label_name`, and of those that
+            a `where` reads.
         prediction: Dict of arrays of logits or predictions `[examples, *output_shape]` by the task's name.
         title: Title of the picture. Defaults to none.
 
@@ -26,7 +29,8 @@ def dense(image, tasks, truth, prediction, title=None):
         `matplotlib.figure.Figure`, with one row per example.
 
     Raises:
-        ValueError: If no task has an output per pixel, or one has vectors that are not of 1 or 3 numbers.
+        ValueError: If no task has an output per pixel, one has vectors that are not of 1 or 3 numbers, or
+            what a `where` reads is not there.
 
     Example:
 
@@ -36,12 +40,12 @@ def dense(image, tasks, truth, prediction, title=None):
     >>> [axes.get_title() for axes in figure.axes[:3]]
     ['image', 'depth, truth', 'depth, prediction']
     """
-    tasks = [task for task in tasks if len(task.output_shape) == 3]
+    tasks = [task for task in with_spaces(tasks) if len(task.output_shape) == 3]
     if not tasks:
         raise ValueError("At least one task must have an output per pixel. Received: none")
     columns = {"image": (np.asarray(image).clip(0, 1), {"cmap": "gray", "vmin": 0, "vmax": 1})}
     for task in tasks:
-        maps = _maps(task, np.asarray(truth[task.label_name]), np.asarray(prediction[task.name]))
+        maps = _maps(task, np.asarray(task.labels_of(truth)), np.asarray(prediction[task.name]))
         columns |= {f"{task.name}, {side}": (x, _scale(task, maps)) for side, x in maps.items()}
     figure = new_figure(1.7 * len(columns), 1.7 * len(image) + 0.5)
     for index, (row, name) in enumerate(itertools.product(range(len(image)), columns), start=1):

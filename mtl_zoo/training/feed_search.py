@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from mtl_zoo.training import feeds
-from mtl_zoo.training.feeds import Batch, Feed, GroupFeed
+from mtl_zoo.training.feeds import Batch, Feed, InputFeed
 
 REFUSALS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
@@ -46,7 +46,7 @@ def find(task, make, name):
 
 def build(feed, task, metric):
     """Create the state of a metric that waits for the shapes of a first batch; return an empty result."""
-    if feeds.known(task, metric) in (Feed(), GroupFeed()):  # these wait for nothing
+    if feeds.known(task, metric) in (Feed(), InputFeed()):  # these wait for nothing
         return metric.result()
     return _run(feed, task, metric, Probe(task).whole)
 

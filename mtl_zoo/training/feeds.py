@@ -8,7 +8,6 @@ from keras import ops
 
 from mtl_zoo.kind_metrics import OfItems
 from mtl_zoo.metrics.calibration import Calibration
-from mtl_zoo.metrics.gauc import GAUC
 
 INDICES = (
     keras.metrics.SparseCategoricalAccuracy,
@@ -107,28 +106,29 @@ class Feed:
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupFeed:
-    """The form of a metric within groups: labels beside the groups of their examples, `[examples, 2]`."""
+class InputFeed:
+    """The form of a metric with an `input_name`: labels beside that input, `[examples, 2]`."""
 
     def update(self, task, metric, batch):
         """Update a metric with a batch."""
-        groups = (batch.inputs or {}).get(metric.group)
-        if groups is None:
-            raise ValueError(f"Metric '{metric.name}' must get its groups: '{metric.group}'. Received: none")
-        groups = ops.reshape(ops.cast(groups, metric.dtype), (-1, 1))
-        pairs = ops.concatenate([ops.cast(batch.labels, metric.dtype), groups], axis=-1)
-        metric.update_state(pairs, batch.predictions, sample_weight=batch.weights)
+        name = metric.input_name
+        beside = (batch.inputs or {}).get(name)
+        if beside is None:
+            raise ValueError(f"Metric '{metric.name}' must get its input '{name}'. Received: none")
+        columns = [ops.reshape(ops.cast(x, metric.dtype), (-1, 1)) for x in (batch.labels, beside)]
+        metric.update_state(ops.concatenate(columns, axis=-1), batch.predictions, sample_weight=batch.weights)
 
 
 def known(task, metric):
-    """Return the `Feed` of a metric of which it is known, or `None`."""
-    if isinstance(metric, GAUC):
-        if task.output_shape != (1,) or task.max_label != 1 or task.metrics_take_logits:
-            raise ValueError(
-                f"Metric '{metric.name}' must be of a task of yes or no, and get probabilities. "
-                f"Received: task '{task.name}' of shape {task.output_shape}"
-            )
-        return GroupFeed()
+    """Return the form of a metric of which it is known, or `None`.
+
+    Raises:
+        ValueError: If the metric does not suit the task.
+    """
+    if hasattr(metric, "check_task"):
+        metric.check_task(task)
+    if hasattr(metric, "input_name"):
+        return _beside_input(task, metric)
     kind, is_vector = type(metric), len(task.output_shape) == 1
     if isinstance(metric, OfItems):
         return Feed()
@@ -145,6 +145,16 @@ def known(task, metric):
     elif kind is keras.metrics.R2Score and is_vector and not metric.num_regressors:
         return Feed(shaped=True)
     return None
+
+
+def _beside_input(task, metric):
+    """Return the form of a metric with an `input_name`."""
+    if task.label_shape not in ((), (1,)):
+        raise ValueError(
+            f"Metric '{metric.name}', which wants input '{metric.input_name}', must be of a task with one "
+            f"label per example. Received: task '{task.name}' with labels of shape {task.label_shape}"
+        )
+    return InputFeed()
 
 
 def _of_examples(weights):

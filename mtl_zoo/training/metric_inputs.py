@@ -1,10 +1,8 @@
-"""Inputs of the model that metrics want beside labels and predictions: the groups of `GAUC`."""
+"""Inputs of the model that metrics want beside labels and predictions, by their attribute `input_name`."""
 
 import math
 
 import keras
-
-from mtl_zoo.metrics.gauc import GAUC
 
 
 def check(model, task_metrics):
@@ -19,12 +17,12 @@ def check(model, task_metrics):
     """
     inputs = {x.name: x for x in getattr(model, "inputs", None) or ()}
     for metric in _wanting(task_metrics):
-        found = inputs.get(metric.group)
+        found = inputs.get(metric.input_name)
         if found is None or found.dtype in ("string", "bool") or math.prod(found.shape[1:] or (1,)) != 1:
             received = list(inputs) if found is None else f"{found.dtype} of shape {found.shape}"
             raise ValueError(
-                f"Metric '{metric.name}' must get its groups from an input '{metric.group}' of the model, of "
-                f"one number per example. Received: {received}"
+                f"Metric '{metric.name}' must find its `input_name` among the inputs of the model, of one "
+                f"number per example: input '{metric.input_name}' of the model. Received: {received}"
             )
 
 
@@ -36,7 +34,7 @@ def found(model, task_metrics, x):
         task_metrics: List of `TaskMetrics`.
         x: Inputs in the structure that the model takes.
     """
-    wanted = {metric.group for metric in _wanting(task_metrics)}
+    wanted = {metric.input_name for metric in _wanting(task_metrics)}
     if not wanted:
         return {}
     values = zip(model.inputs, keras.tree.flatten(x), strict=True)
@@ -44,4 +42,4 @@ def found(model, task_metrics, x):
 
 
 def _wanting(task_metrics):
-    return [metric for each in task_metrics for metric in each.metrics if isinstance(metric, GAUC)]
+    return [metric for each in task_metrics for metric in each.metrics if hasattr(metric, "input_name")]

@@ -28,6 +28,11 @@ class TaskMetrics:
     weights, where what is missing is left out of what it gets. A metric whose attribute `sparse_y_true` is
     true gets class indices, one where it is false one-hot labels.
 
+    A metric with an attribute `input_name` gets that input of the model beside the labels, `[examples, 2]`,
+    both in the metric's `dtype`: the groups of `GAUC`, for instance. The input must be one number per
+    example, and so must the label. A method `check_task(task)` of a metric is called with its task, to raise
+    an error where it does not suit.
+
     Args:
         task: `Task`.
 

@@ -45,7 +45,7 @@ def test_without_a_group_of_both_labels_it_is_not_defined():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (([1, 0], [0.1], [1, 1]), r"must be of one length. Received: \[2, 1, 2, 2\]"),
+        (([1, 0], [0.1], [1, 1]), r"`sample_weight`.* must be of one length. Received: \[2, 1, 2, 2\]"),
         (([2, 0], [0.1, 0.2], [1, 1]), r"`labels` must be at most 1. Received: 2.0 among them"),
         (([1, 0], [np.nan, 0.2], [1, 1]), "`scores` must be finite where there are labels"),
         (([1, 0], np.ones((2, 2)), [1, 1]), r"`scores` must have shape \[rows\] or \[rows, 1\]. Received"),

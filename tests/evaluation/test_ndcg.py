@@ -37,3 +37,12 @@ def test_without_a_relevant_row_it_is_not_defined():
 def test_k_must_be_positive():
     with pytest.raises(ValueError, match=r"`k` must be an integer of at least 1. Received: k=0"):
         mz.evaluation.ndcg([1], [0.1], [1], k=0)
+
+
+def test_large_labels_do_not_overflow():
+    labels, scores, groups = [1500, 1499, 0, 1, 0], [0.2, 0.3, 0.1, 0.5, 0.6], [1, 1, 1, 2, 2]
+    discounts = 1 / np.log2([2, 3])
+    first = np.dot([0.5, 1.0], discounts) / np.dot([1.0, 0.5], discounts)  # gains over 2^1500
+    np.testing.assert_allclose(mz.evaluation.ndcg(labels, scores, groups), (first + discounts[1]) / 2)
+    with pytest.raises(ValueError, match=r"`labels` must be finite. Received: infinite ones"):
+        mz.evaluation.ndcg([np.inf, 1.0], [0.1, 0.2], [1, 1])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -48,3 +50,9 @@ def test_is_saved_by_name():
     metric = mz.metrics.Calibration(name="own")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
     assert (type(again), again.name) == (mz.metrics.Calibration, "own")
+
+
+def test_of_logits_it_is_refused():
+    task = dataclasses.replace(mz.Task.binary("t"), metrics_take_logits=True)
+    with pytest.raises(ValueError, match=r"metrics get predictions. Received: task 't' with metrics_take"):
+        mz.metrics.Calibration().check_task(task)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pytest
@@ -91,3 +93,12 @@ def test_dense_needs_tasks_that_it_can_draw():
         plots.dense(
             np.zeros((1, 2, 2, 3)), [Task.dense_regression("flow", 2)], {"flow": flow}, {"flow": flow}
         )
+
+
+def test_dense_leaves_blank_what_is_outside_the_space_of_a_task():
+    tasks = [Task.binary("lit"), dataclasses.replace(DENSE[1], where="lit")]
+    axes = plots.dense(np.zeros((2, 1, 2, 3)), tasks, TRUTH | {"lit": np.array([0, 1])}, PREDICTION).axes
+    titles = [panel.get_title() for panel in axes[:3]]
+    rows = [dict(zip(titles, axes[start : start + 3], strict=True)) for start in (0, 3)]
+    np.testing.assert_array_equal(drawn(rows, "depth, truth"), [[[np.nan] * 2], [[2, 3]]])
+    assert rows[0]["depth, truth"].images[0].get_clim() == (0.5, 4)  # of what is drawn

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import mtl_zoo as mz
+from mtl_zoo.training import feeds, metric_inputs
 
 USERS, ROWS = 6, 64
 CLICK = mz.Task.binary("click", metrics=[mz.metrics.GAUC("user", USERS, num_bins=20_000)])
@@ -54,6 +55,34 @@ def test_an_input_must_be_one_number_per_example(name, given, received):
 
 
 def test_a_task_must_be_of_yes_or_no():
-    metric = mz.metrics.GAUC("user", 2)
-    with pytest.raises(ValueError, match=r"must be of a task of yes or no, and get probabilities. Received"):
-        make([mz.Task.regression("time", metrics=[metric])])
+    refusal = (
+        r"of yes or no, and get probabilities. Received: task 'time' of shape \(1,\) with max_label=None"
+    )
+    with pytest.raises(ValueError, match=refusal):
+        mz.metrics.GAUC("user", 2).check_task(mz.Task.regression("time"))
+
+
+class FirstUserError(keras.metrics.Mean):
+    """Mean distance of predictions of the user 0 from labels."""
+
+    input_name = "user"
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        labels, users = y_true[:, 0], y_true[:, 1]
+        weights = np.asarray(users == 0, "float32") * np.asarray(sample_weight)
+        super().update_state(abs(labels - y_pred[:, 0]), weights)
+
+
+def test_a_metric_of_ones_own_gets_the_input_that_it_names():
+    tasks, (x, y) = [CLICK, mz.Task.regression("time", metrics=[FirstUserError])], data()
+    trainer, predictions = make(tasks), np.zeros((ROWS, 1), "float32")
+    task, metrics = trainer.tasks[1], trainer.task_metrics[1]
+    inputs = metric_inputs.found(trainer.problem.model, [metrics], x)
+    metrics.update_state(task.items(y["time"], predictions), y["time"], inputs=inputs)
+    expected = np.abs(y["time"][x["user"] == 0]).mean()
+    np.testing.assert_allclose(metrics.results()["time_mean"], expected, rtol=1e-5)
+
+
+def test_a_metric_with_an_input_is_of_one_label_per_example():
+    with pytest.raises(ValueError, match=r"with one label per example. Received: task 'time' .* \(2,\)"):
+        feeds.known(mz.Task.regression("time", 2), FirstUserError())
