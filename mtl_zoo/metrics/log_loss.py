@@ -7,6 +7,8 @@ from keras import ops
 from mtl_zoo import arguments
 from mtl_zoo.kind_metrics import OfItems
 
+ROUNDING = 1e-3  # of float16
+
 
 @keras.saving.register_keras_serializable("mtl_zoo")
 class LogLoss(OfItems):
@@ -18,7 +20,8 @@ class LogLoss(OfItems):
 
     Predictions of one column, or none, are the probabilities of yes. Those of several are of classes where
     labels have no such axis or one number in it, the index of a class; where labels have as many columns,
-    shapes do not tell what they are, and you must.
+    shapes do not tell what they are, and you must. NaN if any prediction, or label that is no index, is not
+    from 0 to 1, even one of weight 0: logits, for instance.
 
     Args:
         multi_label: Whether labels of several columns are a yes or no each (`True`), or the probabilities of
@@ -28,7 +31,7 @@ class LogLoss(OfItems):
 
     Raises:
         ValueError: By `update_state`, if the shapes of labels and predictions are none of these; by a trainer
-            also if a task does not answer probabilities.
+            also if the activation of a task does not make probabilities.
 
     Example:
 
@@ -51,10 +54,14 @@ class LogLoss(OfItems):
         return super().get_config() | {"multi_label": self.multi_label}
 
     def check_task(self, task):
-        """Raise an error unless a task's predictions are probabilities, and its labels are of one meaning."""
+        """Raise an error unless predictions of a task may be probabilities, and it is known of what."""
         sizes = (task.item_size,) if task.per == "item" else tuple(size or 2 for size in task.output_shape)
         shape, last = (2, *sizes), 1 if task.labels_are_indices else sizes[-1]
         _crossentropy((*shape[:-1], last), shape, self.multi_label, f"task '{task.name}'")
+        if task.activation is not keras.activations.linear or task.metrics_take_logits:
+            self._check_probabilities(task, shape)  # else the model itself may answer them
+
+    def _check_probabilities(self, task, shape):
         logits = np.linspace(-9, 9, np.prod(shape), dtype="float32").reshape(shape)
         values = ops.convert_to_numpy(logits if task.metrics_take_logits else task.activation(logits))
         are_of_classes = shape[-1] > 1 and not self.multi_label
@@ -72,7 +79,11 @@ def _log_loss(labels, predictions, multi_label=None):
         predictions = ops.expand_dims(predictions, -1)
     if len(labels.shape) < len(predictions.shape):
         labels = ops.expand_dims(labels, -1)
-    return _crossentropy(labels.shape, predictions.shape, multi_label)(labels, predictions)
+    function = _crossentropy(labels.shape, predictions.shape, multi_label)
+    of_indices = function is keras.losses.sparse_categorical_crossentropy
+    given = predictions if of_indices else ops.concatenate([labels, predictions], axis=-1)
+    are_known = ops.all(ops.logical_and(given >= 0, given <= 1 + ROUNDING), axis=-1)
+    return ops.where(are_known, function(labels, predictions), float("nan"))
 
 
 def _crossentropy(labels, predictions, multi_label, owner="`LogLoss`"):
@@ -93,5 +104,5 @@ def _crossentropy(labels, predictions, multi_label, owner="`LogLoss`"):
 
 
 def _are_probabilities(values, are_of_classes):
-    within = values.min() >= 0 and values.max() <= 1 + 1e-5
-    return within and (not are_of_classes or np.allclose(values.sum(axis=-1), 1, atol=1e-3))
+    within = values.min() >= 0 and values.max() <= 1 + ROUNDING
+    return within and (not are_of_classes or np.allclose(values.sum(axis=-1), 1, atol=ROUNDING))

@@ -69,6 +69,14 @@ def test_examples_without_columns_have_weights_of_their_own():
 
 
 @pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [([[1.0]], [[1.5]]), ([[1.0]], [[-0.1]]), ([[3.0]], [[0.5]]), ([[-1.0]], [[0.5]]), ([1], [[-4.0, 4.0]])],
+)
+def test_of_what_is_no_probability_it_is_not_defined(labels, predictions):
+    assert np.isnan(measured(labels, predictions))
+
+
+@pytest.mark.parametrize(
     ("labels", "predictions", "multi_label"),
     [
         ([[0, 1, 0]], [[0.2, 0.5, 0.3]], None),
@@ -108,7 +116,7 @@ def test_of_a_task_of_one_hot_labels_it_is_the_loss():
         (one_hot_task(None), r"Labels of task 't' must be .*multi_label=None"),
         (one_hot_task(False, keras.activations.sigmoid), r"which sum to 1 .*task 't'"),
         (mz.Task.classification("t", 3, metrics=[LogLoss(True)]), r"task 't' .*multi_label=True"),
-        (mz.Task.regression("t", metrics=[LogLoss]), r"are probabilities.* from -9 to 9 has .* from -9 to 9"),
+        (mz.Task.count("t", metrics=[LogLoss]), r"are probabilities.* from -9 to 9 has .* to 8103.08"),
         (
             dataclasses.replace(mz.Task.binary("t", metrics=[LogLoss]), metrics_take_logits=True),
             r"Metric 'log_loss' must be of a task whose predictions are probabilities",
@@ -127,6 +135,7 @@ def test_a_task_that_it_does_not_suit_is_refused(task, refusal):
         mz.Task.multilabel("t", 3, metrics=[LogLoss]),
         mz.Task.ordinal("t", 3, metrics=[LogLoss]),
         mz.Task.segmentation("t", 3, metrics=[LogLoss]),
+        dataclasses.replace(mz.Task.binary("t", metrics=[LogLoss]), activation=keras.activations.linear),
     ],
 )
 def test_a_task_that_answers_probabilities_needs_no_argument(task):
