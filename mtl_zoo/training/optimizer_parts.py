@@ -135,6 +135,15 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["factor"])
 
 
+def build(optimizer, model, problem):
+    """Create the state of an optimizer in the order of the model's variables, in which Keras loads it.
+
+    The problem's model may be a view of it, whose variables are in another order; `OptimizerParts` has that.
+    """
+    has_parts = isinstance(getattr(optimizer, "inner_optimizer", optimizer), OptimizerParts)
+    optimizer.build(list(problem.variables if has_parts else model.trainable_variables))
+
+
 def make(given, shared_rate, problem):
     """Return the optimizer that `Trainer.compile` was asked for.
 

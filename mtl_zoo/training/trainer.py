@@ -226,7 +226,7 @@ class Trainer(Guarded):
             optimizer = optimizer_parts.make(optimizer, shared_rate, self.problem)
         super().compile(optimizer, run_eagerly=run_eagerly, steps_per_execution=many, jit_compile=jit_compile)
         with self.distribute_strategy.scope():
-            self.optimizer.build(list(self.problem.variables))
+            optimizer_parts.build(self.optimizer, self.model, self.problem)
             learned = [] if self.balancer is None else self.balancer.trainable_variables
             self.balancer_optimizer = balancer_optimizer.make(self.optimizer, learned)
             for optimizer in self.optimizers:

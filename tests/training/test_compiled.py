@@ -274,3 +274,19 @@ def test_a_loss_of_the_whole_batch_needs_all_labels(way):
         call(*given)
     found = trainer.evaluate(inputs, np.ones(4, "float32"), verbose=0, return_dict=True)["loss"]
     assert found == pytest.approx(model.evaluate(inputs, np.ones((4, 1), "float32"), verbose=0), rel=1e-5)
+
+
+def test_a_trained_model_is_saved_with_the_state_of_its_optimizer(tmp_path):
+    """In the order of its variables, which that of names, `a`, `b`, `c`, is not."""
+    x = keras.Input((3,))
+    model = keras.Model(
+        x, [keras.layers.Dense(size, name=name)(x) for name, size in (("b", 1), ("c", 2), ("a", 1))]
+    )
+    model.compile("adam", loss="mse")
+    labels = [np.ones((4, 1)), np.ones((4, 2)), np.zeros((4, 1))]
+    mz.Trainer.from_compiled(model).fit(np.ones((4, 3)), labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [v.path for v in loaded.optimizer.variables] == [v.path for v in model.optimizer.variables]
+    for one, other in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=other.path)
