@@ -92,9 +92,7 @@ def cost(family, method):
         )
     if family == "balancers":
         look = ", and one more look at the batch" if method.second_look else ""
-        look += ", after the gradients of a second batch, of `meta_data`" * getattr(
-            method, "needs_meta", False
-        )
+        look += ", after the gradients of a second batch, of `meta_data`" * method.needs_meta
         return f"one backward pass{look} ([measured](/generated/measurements.md#step-time))"
     number = (drawings.example(method) or method).sub_batches
     parts = f" of each of {number} parts of the batch" if number > 1 else ""

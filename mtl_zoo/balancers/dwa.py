@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from mtl_zoo import arguments
+from mtl_zoo.balancers import _epoch_means
 from mtl_zoo.balancers.base import Balancer
 
 
@@ -46,21 +47,17 @@ class DWA(Balancer):
 
         self.task_weights = state("task_weights", "ones")
         self.last_epoch = state("last_epoch", "zeros")
-        self.total = state("total", "zeros")
-        self.batches = state("batches", "zeros")
+        self.means = _epoch_means.start(self, losses_shape)
 
     def combine(self, losses, present):
-        self.total.assign_add(present * ops.stop_gradient(losses))
-        self.batches.assign_add(present)
+        _epoch_means.add(self.means, losses, present)
         return ops.sum(present * self.task_weights * losses)
 
     def on_epoch_end(self):
         """Compute the next epoch's weights from the losses of this epoch and the one before."""
-        seen = self.batches > 0
-        mean = ops.where(seen, ops.divide_no_nan(self.total, self.batches), self.last_epoch)
+        found, seen = _epoch_means.take(self.means)
+        mean = ops.where(seen, found, self.last_epoch)
         known = ops.logical_and(seen, self.last_epoch > 0)
         ratio = ops.where(known, ops.divide_no_nan(mean, self.last_epoch), 1.0)
         self.task_weights.assign(ratio.shape[0] * ops.softmax(ratio / self.temperature))
         self.last_epoch.assign(mean)
-        self.total.assign(ops.zeros_like(self.total))
-        self.batches.assign(ops.zeros_like(self.batches))

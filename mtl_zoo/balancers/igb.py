@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from mtl_zoo import arguments
+from mtl_zoo.balancers import _epoch_means
 from mtl_zoo.balancers._solved import SMALLEST_LOSS, unsolved
 from mtl_zoo.balancers.base import Balancer
 from mtl_zoo.numerics import masked
@@ -56,25 +57,21 @@ class IGB(Balancer):
             return self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
 
         self.base_losses = state("base_losses")
-        self.total = state("total")
-        self.batches = state("batches")
+        self.means = _epoch_means.start(self, losses_shape)
         self.epochs = state("epochs", ())
 
     def combine(self, losses, present):
-        self.total.assign_add(present * ops.stop_gradient(losses))
-        self.batches.assign_add(present)
+        _epoch_means.add(self.means, losses, present)
         losses, present = unsolved(losses, present)
         weights = self._weights(ops.stop_gradient(losses), present)
         return ops.sum(present * weights * ops.log(losses))
 
     def on_epoch_end(self):
         """Take the mean losses of the epoch as those of the base, where there is none yet."""
-        means = ops.divide_no_nan(self.total, self.batches)
+        means, _ = _epoch_means.take(self.means)
         waits = ops.logical_and(self.epochs >= self.base_epoch, self.base_losses <= SMALLEST_LOSS)
         self.base_losses.assign(ops.where(waits, means, self.base_losses))
         self.epochs.assign_add(1.0)
-        self.total.assign(ops.zeros_like(self.total))
-        self.batches.assign(ops.zeros_like(self.batches))
 
     def _weights(self, losses, present):
         known = present * ops.cast(self.base_losses > SMALLEST_LOSS, losses.dtype)

@@ -88,10 +88,7 @@ def check(categories, embedding_dim):
             users = [other for key, other in categories.items() if table in names[key]]
             if len({user.is_text for user in users}) > 1:
                 raise ValueError(f"Columns that share table '{table}' must all hold strings, or integers.")
-            padding = PADDING if any(user.is_list for user in users) else ()
-            if x.buckets is None and not set().union(*(user.vocabulary for user in users)).difference(
-                padding
-            ):
+            if x.buckets is None and not _words(users):
                 raise ValueError(
                     f"Column '{name}' must have a value at least, or `buckets`. Received: padding alone"
                 )

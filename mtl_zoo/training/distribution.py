@@ -172,9 +172,14 @@ def prepare(optimizer):
             plain._all_reduce_sum_gradients = list
 
 
+def unscaled(optimizer):
+    """Return the optimizer within one that scales the loss, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def plain_optimizers(optimizer):
     """Return the optimizers within one that scales the loss or divides the variables among several."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unscaled(optimizer)
     return list(getattr(optimizer, "parts", getattr(optimizer, "optimizers", [optimizer])))
 
 

@@ -3,7 +3,7 @@
 import keras
 
 from mtl_zoo import arguments
-from mtl_zoo.training.distribution import plain_optimizers
+from mtl_zoo.training.distribution import plain_optimizers, unscaled
 from mtl_zoo.training.gradients import reaching
 
 SHARED, TASKS = "shared", "tasks"
@@ -140,7 +140,7 @@ def build(optimizer, model, problem):
 
     The problem's model may be a view of it, whose variables are in another order; `OptimizerParts` has that.
     """
-    has_parts = isinstance(getattr(optimizer, "inner_optimizer", optimizer), OptimizerParts)
+    has_parts = isinstance(unscaled(optimizer), OptimizerParts)
     optimizer.build(list(problem.variables if has_parts else model.trainable_variables))
 
 
@@ -180,7 +180,7 @@ def rates(optimizer, variables):
         optimizer: As `make` returns it.
         variables: List of what it trains.
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = unscaled(optimizer)
     if isinstance(optimizer, OptimizerParts):
         return [optimizer.parts[place].learning_rate for place in optimizer.places]
     return [optimizer.learning_rate] * len(variables)

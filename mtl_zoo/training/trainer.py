@@ -172,9 +172,8 @@ class Trainer(Guarded):
         balancer = compiled.balancer_of(model, tasks, given["loss_weights"], balancer)
         trainer = cls(model, tasks, balancer, aggregator, space, accumulate, non_finite, refresh_every)
         trainer.problem = dataclasses.replace(trainer.problem, as_keras=True)
-        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         trainer.compile(
-            optimizer,
+            distribution.unscaled(model.optimizer),
             run_eagerly=model.run_eagerly,
             steps_per_execution=model.steps_per_execution,
             jit_compile=given["jit_compile"],
