@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -245,6 +247,20 @@ def test_names_that_cannot_be_meant(tasks, message):
 def test_functions_that_cannot_be_meant(where, message):
     with pytest.raises(ValueError, match=message):
         mz.Task.binary("buy", where=where).labels_of(LABELS)
+
+
+def test_tasks_leave_the_devices_to_be_configured():
+    script = """
+import tensorflow as tf
+import mtl_zoo as mz
+a, b, c = mz.Task.classification("a", 3), mz.Task.regression("b", where="a"), mz.Task.binary("c", where="a")
+mz.with_spaces([a, b, c])
+cpu, = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+assert len(tf.config.list_logical_devices("CPU")) == 2
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
 
 
 def test_tasks_whose_labels_cannot_be_left_out():

@@ -11,7 +11,7 @@ ROOMS = {
     "balancer": "balancers",
     "aggregator": "aggregators",
 }
-NO_CHOICES = {"backbone", "encode", "CSVFile", "ImageFolder", "augment", "interleave"}
+NO_CHOICES = {"backbone", "encode", "Column", "CSVFile", "ImageFolder", "augment", "interleave"}
 BESIDES = {"aggregator": ["none"], "dataset": ["csv_file", "image_folder"]}
 
 
@@ -64,7 +64,7 @@ def exported(kind):
     Example:
 
     >>> exported("architecture")[:3]
-    ['aitm', 'branching', 'cgc']
+    ['adatt', 'aitm', 'branching']
     """
     path = pathlib.Path(__file__).parents[1] / ROOMS[kind] / "__init__.py"
     lines = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
