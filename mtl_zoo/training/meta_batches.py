@@ -109,9 +109,17 @@ def _pair(data, strategy, epochs):
     """Put a dataset of pairs in the place of that of Keras' `EpochIterator`.
 
     Several replicas get parts of both batches that are nearly equal, since Keras divides batches of one size.
+
+    Raises:
+        ValueError: If the user's own function has distributed the data.
     """
     given = epochs._distributed_dataset
     train = getattr(given, "whole", getattr(given, "_original_dataset", given))
+    if not isinstance(train, tf.data.Dataset):
+        raise ValueError(
+            "Beside `meta_data` the data must be arrays, a generator or a `tf.data.Dataset`, which `fit` "
+            f"distributes itself. Received: a {type(train).__name__}"
+        )
     whole = _zipped(train, data)
     if strategy.num_replicas_in_sync == 1:
         epochs._distributed_dataset = strategy.experimental_distribute_dataset(whole)

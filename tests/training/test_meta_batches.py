@@ -131,6 +131,15 @@ def test_what_meta_data_must_be(balancer, meta, message):
         trainer_with(balancer()).fit(dataset(X, Y, 8), meta_data=meta, verbose=0)
 
 
+def test_data_that_a_function_distributed_have_no_pairs():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        trainer = trainer_with(AutoLambda())
+    data = strategy.distribute_datasets_from_function(lambda context: dataset(X, Y, 4))
+    with pytest.raises(ValueError, match="which `fit` distributes itself. Received: a DistributedDatasets"):
+        trainer.fit(data, steps_per_epoch=2, shuffle=False, meta_data=META, verbose=0)
+
+
 def test_single_batches_have_no_meta_data():
     with pytest.raises(
         ValueError, match=r"AutoLambda needs `meta_data`, .* Received: `train_on_batch` without"
