@@ -73,6 +73,8 @@ def find_words_of_two(table, name):
 def count_words(table, name):
     """Return how often each cell of a column occurs that is not missing, a `collections.Counter`."""
     table.check_columns([name])
+    if not table.rows:
+        table.report()  # says why
     markers = table.markers(name)
     return collections.Counter(cell for cell in table.columns[name] if cell not in markers)
 

@@ -67,3 +67,11 @@ def test_more_than_two_are_no_binary_task(table):
         find_words_of_two(table(["a", "b", "c"]), "y")
     with pytest.raises(ValueError, match=r"Received: 3 different ones, \[0, 1, 2\]"):
         find_words_of_two(table(["0", "1", "2"]), "y")
+
+
+def test_a_table_without_a_right_row_says_why(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"y": 1, "seen": ["a"]}\n{"y": 0, "seen": []}\n')
+    for find in (find_classes, find_words_of_two):
+        with pytest.raises(ValueError, match="2 of 2 are bad, the first is .*'seen' must hold one number or"):
+            find(Table(path), "y")
