@@ -31,6 +31,7 @@ STEPS, BATCH, EPOCHS = 4, 16, 3  # the epochs that DWA needs to change its weigh
 METHODS = {
     "autolambda": lambda: mz.balancers.AutoLambda(learning_rate=0.01),
     "forum": mz.balancers.FORUM,
+    "moml": mz.balancers.MOML,
     "uncertainty": mz.balancers.Uncertainty,
     "dwa": mz.balancers.DWA,
     "famo": mz.balancers.FAMO,

@@ -71,8 +71,9 @@ class MOML(Balancer):
         present, meta_present = (ops.cast(x, "bool") for x in (present, meta_present))
         shares = masked.softmax(self.task_logits, present)
         rows = shares * (slopes - ops.sum(shares * slopes, axis=1, keepdims=True))
-        unit = ops.divide_no_nan(rows, ops.sqrt(ops.sum(ops.square(rows), axis=1, keepdims=True)))
-        weights = solvers.min_norm(ops.matmul(unit, ops.transpose(unit)), meta_present)
+        # In float64, where rounding does not choose between two tasks of one direction.
+        unit, _ = solvers.normalize(ops.matmul(rows, ops.transpose(rows)), meta_present)
+        weights = ops.cast(solvers.min_norm(unit, meta_present), rows.dtype)
         moved = ops.cast(present & ops.any(meta_present), self.compute_dtype)
         gradient = ops.sum(weights[:, None] * rows, axis=0)
         adam.descend(self.task_logits, self.moments, gradient, moved, self.learning_rate)

@@ -33,6 +33,16 @@ def test_gradients_have_their_own_length_in_the_sum():
     np.testing.assert_allclose(looked(MOML(0.1), [[-1.0, 0.0], [2.0, 0.0]]), [-0.1, 0.1], rtol=1e-5)
 
 
+def test_two_tasks_of_one_direction_have_equal_weights():
+    """All combinations of their directions are as short: no rounding may choose."""
+    random = np.random.default_rng(0)
+    for helps, more in zip(*random.uniform(0.1, 10.0, (2, 50)), strict=True):
+        balancer = MOML()
+        looked(balancer, [[-helps, 0.0], [-more, 0.0]])
+        # The derivative by the first logit is 1/2 * (1 - 1/2) of that by the first weight; Adam keeps a tenth.
+        np.testing.assert_allclose(balancer.moments[0], (helps + more) / 80 * np.array([-1, 1]), rtol=1e-5)
+
+
 def test_what_helps_both_tasks_gets_weight():
     np.testing.assert_allclose(looked(MOML(0.1), [[-1.0, 0.0], [-2.0, 1.0]]), [0.1, -0.1], rtol=1e-5)
 

@@ -39,6 +39,7 @@ RECIPES = [
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
     *(f"{balancer},nashmtl,shared" for balancer in SCALES),
     "autolambda,pcgrad,shared,tables",
+    "moml,none,shared",
 ]
 
 
