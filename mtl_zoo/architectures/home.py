@@ -7,6 +7,7 @@ from mtl_zoo import arguments
 from mtl_zoo.architectures._experts import make_experts, mix, softmax_gate
 from mtl_zoo.architectures._first_stages import first_stages
 from mtl_zoo.architectures._levels import levels
+from mtl_zoo.architectures._norm import batch_norm
 from mtl_zoo.features import current, pool, replace_current
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.layers.feature_gate import FeatureGate
@@ -67,7 +68,8 @@ def home(
     Note:
         An expert's stages keep their activation before the normalization: for the paper's experts, whose last
         layer is linear there, give the encoder `activation=None`. Number, rank and mixture of the gates have
-        defaults of this library. Sequences and maps are averaged over positions before a gate sees them.
+        defaults of this library, as has the momentum 0.9 of the normalization's averages. Sequences and maps
+        are averaged over positions before a gate sees them.
     """
     check_blueprint(inputs, tasks, encoder, head)
     gate = {
@@ -139,7 +141,7 @@ def _experts(x, stages, name, number, gate):
 
 
 def _normalized(x, name):
-    y = layers.BatchNormalization(name=f"{name}_norm")(current(x))
+    y = batch_norm(current(x), f"{name}_norm")
     return replace_current(x, layers.Activation("swish", name=f"{name}_swish")(y))
 
 

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from mtl_zoo import arguments
+from mtl_zoo.architectures._norm import batch_norm
 from mtl_zoo.features import current, match
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.validation import check_blueprint
@@ -41,7 +42,8 @@ def mtan(inputs, tasks, encoder, head=default_head, reduction=1):
     Note:
         The paper's masks come from the first convolution of a block and weigh the second; stages are opaque
         here, so both are the stage's output. The paper's shared 3x3 convolution and pooling between modules
-        is an average over positions and a linear map per task.
+        is an average over positions and a linear map per task. The averages of batch normalization have
+        momentum 0.9, as in the authors' code.
     """
     check_blueprint(inputs, tasks, encoder, head)
     reduction = arguments.integer("reduction", reduction, 1, arguments.UNITS)
@@ -59,8 +61,7 @@ def _attend(shared, previous, name, reduction):
     if previous is not None:
         x = layers.Concatenate(name=f"{name}_concatenate")([x, match(previous, shared, f"{name}_previous")])
     x = layers.Dense(max(1, shared.shape[-1] // reduction), use_bias=False, name=f"{name}_inner")(x)
-    x = layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(name=f"{name}_inner_norm")(x))
+    x = layers.ReLU(name=f"{name}_relu")(batch_norm(x, f"{name}_inner_norm"))
     x = layers.Dense(shared.shape[-1], use_bias=False, name=f"{name}_outer")(x)
-    x = layers.BatchNormalization(name=f"{name}_outer_norm")(x)
-    mask = layers.Activation("sigmoid", name=f"{name}_mask")(x)
+    mask = layers.Activation("sigmoid", name=f"{name}_mask")(batch_norm(x, f"{name}_outer_norm"))
     return layers.Multiply(name=f"{name}_attended")([mask, shared])

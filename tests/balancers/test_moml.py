@@ -39,7 +39,7 @@ def test_two_tasks_of_one_direction_have_equal_weights():
     for helps, more in zip(*random.uniform(0.1, 10.0, (2, 50)), strict=True):
         balancer = MOML()
         looked(balancer, [[-helps, 0.0], [-more, 0.0]])
-        # The derivative by the first logit is 1/2 * (1 - 1/2) of that by the first weight; Adam keeps a tenth.
+        # By the first logit it is 1/2 * (1 - 1/2) of what it is by the first weight; Adam keeps a tenth.
         np.testing.assert_allclose(balancer.moments[0], (helps + more) / 80 * np.array([-1, 1]), rtol=1e-5)
 
 

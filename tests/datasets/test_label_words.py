@@ -73,5 +73,5 @@ def test_a_table_without_a_right_row_says_why(tmp_path):
     path = tmp_path / "t.jsonl"
     path.write_text('{"y": 1, "seen": ["a"]}\n{"y": 0, "seen": []}\n')
     for find in (find_classes, find_words_of_two):
-        with pytest.raises(ValueError, match="2 of 2 are bad, the first is .*'seen' must hold one number or"):
+        with pytest.raises(ValueError, match=r"2 of 2 are bad, the first is .*must hold one number"):
             find(Table(path), "y")

@@ -136,7 +136,7 @@ def test_data_that_a_function_distributed_have_no_pairs():
     with strategy.scope():
         trainer = trainer_with(AutoLambda())
     data = strategy.distribute_datasets_from_function(lambda context: dataset(X, Y, 4))
-    with pytest.raises(ValueError, match="which `fit` distributes itself. Received: a DistributedDatasets"):
+    with pytest.raises(ValueError, match=r"which `fit` distributes itself. Received: a DistributedDatasets"):
         trainer.fit(data, steps_per_epoch=2, shuffle=False, meta_data=META, verbose=0)
 
 
