@@ -1,5 +1,3 @@
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -152,8 +150,8 @@ DENSE_ARCHITECTURES = sorted(set(FAMILIES["architecture"].members()) - {"esmm", 
 @pytest.mark.parametrize("architecture", DENSE_ARCHITECTURES)
 def test_every_architecture_trains_every_level_and_saves(architecture, tmp_path):
     keras.utils.set_random_seed(0)
-    builder = functools.partial(getattr(mz.architectures, architecture), **OPTIONS.get(architecture, {}))
-    model = builder(keras.Input((6, 5, 1)), TASKS, unet(4, 6, 8))
+    builder, options = getattr(mz.architectures, architecture), OPTIONS.get(architecture, {})
+    model = builder(keras.Input((6, 5, 1)), TASKS, unet(4, 6, 8), **options)
     x = np.random.default_rng(0).normal(size=(4, 6, 5, 1)).astype("float32")
     labels = {"part": np.arange(120).reshape(4, 6, 5) % 4 - 1, "depth": np.ones((4, 6, 5, 2), "float32")}
     trainer = mz.Trainer(model, TASKS, aggregator=mz.aggregators.PCGrad())
