@@ -102,8 +102,9 @@ def write_leaderboard(leaderboard, probe):
     """
     study = leaderboard.study
     lines = ["# Do you need a balancer?", "", *probe, "", f"# Leaderboard of {_dataset(study)}", ""]
-    lines += [*_table(leaderboard.rows()), "", _legend(study), "", "# What is larger than chance", ""]
-    lines += [*leaderboard.verdict(), "", "![δm](delta_m.png)", "", "![Trade-off](trade_off.png)"]
+    lines += [*_table(leaderboard.rows()), "", _legend(study), *_edges(study), ""]
+    lines += ["# What is larger than chance", "", *leaderboard.verdict(), ""]
+    lines += ["![δm](delta_m.png)", "", "![Trade-off](trade_off.png)"]
     if failures := study.failures():
         lines += ["", "# Left out", "", *(f"- {label}: {reason}" for label, reason in failures.items())]
     with files.replaced(study.path / LEADERBOARD) as partial:
@@ -137,6 +138,20 @@ def _table(rows):
 
 def _dataset(study):
     return study.methods[0].recipe.dataset.partition(":")[0]
+
+
+def _edges(study):
+    """Yield a line for every tuned number of which methods chose the largest or the smallest."""
+    chosen = [point for point in map(study.chosen, study.methods) if point]
+    for name, values in study.grid.tuned.items():
+        if len(values) == 1 or not all(isinstance(value, int | float) for value in values):
+            continue
+        edges = {"largest": max(values), "smallest": min(values)}
+        counts = {word: sum(point[name] == value for point in chosen) for word, value in edges.items()}
+        if any(counts.values()):
+            found = [f"{counts[word]} chose the {word} tried, {value:g}" for word, value in edges.items()]
+            tried = f"{name.replace('_', ' ').capitalize()}: of {len(chosen)} methods {', '.join(found)}."
+            yield f"\n{tried} With others beyond it the order may change."
 
 
 def _legend(study):

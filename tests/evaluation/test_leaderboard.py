@@ -1,7 +1,9 @@
+import dataclasses
+
 import pytest
 from scipy import stats
 
-from mtl_zoo.evaluation.leaderboard import LEADERBOARD, Leaderboard, write_leaderboard
+from mtl_zoo.evaluation.leaderboard import LEADERBOARD, Leaderboard, _edges, write_leaderboard
 from tests.evaluation.harness import fail, made_up, make_up, metrics, study_of
 from tests.evaluation.test_study import DELTAS, EQUAL, SINGLE, UNCERTAINTY
 
@@ -74,3 +76,27 @@ def test_memory_that_is_not_known(tmp_path):
         study.cell(study.methods[0], study.grid.points[0], 0), metrics(0.5, 1), metrics(0.5, 1), memory=None
     )
     assert Leaderboard(study).rows()[1][-1] == "-"
+
+
+@pytest.mark.parametrize(
+    ("rates", "line"),
+    [
+        (
+            (0.1, 0.01),
+            "Learning rate: of 3 methods 1 chose the largest tried, 0.1, 2 chose the smallest tried, 0.01.",
+        ),
+        (
+            (0.1, 0.01, 0.001),
+            "Learning rate: of 3 methods 1 chose the largest tried, 0.1, 0 chose the smallest tried, 0.001.",
+        ),
+        ((0.01,), None),
+    ],
+)
+def test_a_choice_at_an_edge_of_the_grid_is_told(tmp_path, monkeypatch, rates, line):
+    study = made_up(tmp_path, DELTAS)
+    best = {SINGLE: 0.1}
+    monkeypatch.setattr(study, "chosen", lambda method: {"learning_rate": best.get(method.name, 0.01)})
+    monkeypatch.setattr(study, "grid", dataclasses.replace(study.grid, tuned={"learning_rate": rates}))
+    lines = list(_edges(study))
+    assert len(lines) == (line is not None)
+    assert all(line in found for found in lines)
