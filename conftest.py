@@ -4,7 +4,6 @@ import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # networks are tiny, and processes share the processors
 os.environ.setdefault(  # tests compile much and run little
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
@@ -15,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
+
+tf.config.threading.set_intra_op_parallelism_threads(1)  # networks are tiny, processes share processors
 
 gc.collect()
 gc.freeze()  # what was imported stays: to look through it again and again takes a seventh of all the time

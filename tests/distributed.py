@@ -15,7 +15,6 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-os.environ.pop("TF_NUM_INTRAOP_THREADS", None)  # which tests inherit; a user's processes have all threads
 
 import time
 

@@ -144,7 +144,7 @@ def _edges(study):
     """Yield a line for every tuned number of which methods chose the largest or the smallest."""
     chosen = [point for point in map(study.chosen, study.methods) if point]
     for name, values in study.grid.tuned.items():
-        if len(values) == 1 or not all(isinstance(value, int | float) for value in values):
+        if len(values) == 1 or not {*map(type, values)} <= {int, float}:
             continue
         edges = {"largest": max(values), "smallest": min(values)}
         counts = {word: sum(point[name] == value for point in chosen) for word, value in edges.items()}

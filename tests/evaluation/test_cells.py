@@ -65,7 +65,6 @@ def test_a_silent_failure_has_its_code(jobs, does):
 
 
 def test_processors_are_shared(jobs, does, monkeypatch):
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)  # which the tests themselves have
     monkeypatch.setattr(cells, "_processors", lambda: range(8))
     does(WRITES.format(name="threads", content="os.environ['TF_NUM_INTRAOP_THREADS']"))
     Workers(3).do(jobs, lambda job: None)

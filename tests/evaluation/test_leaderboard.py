@@ -100,3 +100,10 @@ def test_a_choice_at_an_edge_of_the_grid_is_told(tmp_path, monkeypatch, rates, l
     lines = list(_edges(study))
     assert len(lines) == (line is not None)
     assert all(line in found for found in lines)
+
+
+def test_what_is_no_number_has_no_edge(tmp_path, monkeypatch):
+    study = made_up(tmp_path, DELTAS)
+    monkeypatch.setattr(study, "chosen", lambda method: {"jit_compile": True})
+    monkeypatch.setattr(study, "grid", dataclasses.replace(study.grid, tuned={"jit_compile": (True, False)}))
+    assert not list(_edges(study))
