@@ -39,6 +39,7 @@ def rows(random):
     return {"age": random.normal(size=(SIZE, 1)).astype("float32"), "colour": colour}
 
 
+CUT = ("conv1_relu", "conv_pw_1_relu")  # two stages of few layers: `test_pretrained` has whole networks
 # Smooth activations, so that no gradient is zero by chance.
 ENCODERS = {
     "mlp": (vectors, lambda x: mz.encoders.mlp(4, 4, activation="tanh")),
@@ -47,9 +48,7 @@ ENCODERS = {
     "tabular": (rows, lambda x: mz.encoders.tabular(x, 4, activation="tanh")),
     "pretrained": (
         photographs,
-        lambda x: mz.encoders.pretrained("MobileNet", (32, 32, 3), weights=None, arguments={"alpha": 0.25})[
-            :2
-        ],
+        lambda x: mz.encoders.pretrained("MobileNet", (32, 32, 3), None, CUT, arguments={"alpha": 0.25})[:2],
     ),
 }
 OF_RECOMMENDERS = ("mlp", "tabular")  # others take long: `test_transformer` and `test_unet` have them all
