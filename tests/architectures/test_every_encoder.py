@@ -60,7 +60,7 @@ COMBINATIONS = [
 PCGRAD = mz.aggregators.PCGrad
 SPACES = mz.training.trainer.SPACES
 QUICK = ("mlp", "convnet")
-XLA = ((0, "transformer"), (4, "pretrained"))  # of large networks: index of the architecture, and encoder
+XLA = ((0, "transformer"), (6, "pretrained"))  # of large networks: index of the architecture, and encoder
 
 
 def inputs_like(x):
