@@ -1,5 +1,7 @@
 """Graphs of functional models: calls of operations, and parts between tensors."""
 
+import itertools
+
 import keras
 
 
@@ -42,6 +44,27 @@ def made_of(tensors, parents=taken):
             tensor = waiting.pop()
             order[id(tensor)] = tensor
     return list(order.values())
+
+
+def extension(model, outputs):
+    """Return the functional model from the inputs of another to tensors that are made of them.
+
+    Keras counts names from the start in every process, so what it or we add to a model from a file, such as
+    the operations of masks, may have names that the file brought along: they get others.
+
+    Args:
+        model: Functional `keras.Model`.
+        outputs: Structure of tensors.
+    """
+    own = set(model.operations)
+    taken = {operation.name for operation in own}
+    for operation in {call_of(x).operation: None for x in made_of(keras.tree.flatten(outputs))}:
+        if operation not in own and not isinstance(operation, keras.layers.Layer):
+            names = (f"{operation.name}_{number}" for number in itertools.count(1))
+            if operation.name in taken:
+                operation.name = next(name for name in names if name not in taken)
+            taken.add(operation.name)
+    return keras.Model(model.input, outputs, name=model.name)
 
 
 def part(inputs, outputs):

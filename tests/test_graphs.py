@@ -1,8 +1,45 @@
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
+import mtl_zoo as mz
 from mtl_zoo.graphs import call_of, made_of, part, taken
+
+TOKENS = np.array([[1, 2, 3, 0], [4, 5, 0, 0]])
+TAGS = (mz.Task.tagging("coarse", 3), mz.Task.tagging("fine", 2))
+KINDS = (mz.Task.classification("coarse", 3), mz.Task.binary("fine"))
+
+
+def from_a_file(architecture, tasks, folder):
+    """Return a model on tokens, built here and loaded as a new process does, which counts names anew."""
+    encoder = mz.encoders.transformer(9, width=4, depth=1, num_heads=2)
+    model = architecture(keras.Input((4,), dtype="int32"), tasks, encoder)
+    model.save(folder / "model.keras")
+    keras.backend.clear_session()
+    return model, keras.models.load_model(folder / "model.keras")
+
+
+@pytest.mark.parametrize("name", ["hard_sharing", "mmoe", "mtan"])
+def test_a_model_of_masks_from_a_file_is_measured_as_before(name, tmp_path):
+    labels = {"coarse": TOKENS % 3, "fine": TOKENS % 2}
+    results = []
+    for model in from_a_file(getattr(mz.architectures, name), TAGS, tmp_path):
+        trainer = mz.Trainer(model, TAGS)
+        trainer.compile("sgd", run_eagerly=True)
+        results.append(trainer.evaluate(TOKENS, labels, verbose=0, return_dict=True))
+    assert results[1] == pytest.approx(results[0])
+
+
+@pytest.mark.parametrize("name", ["hard_sharing", "mmoe", "mtan"])
+def test_a_task_is_added_to_a_model_of_masks_from_a_file(name, tmp_path):
+    _, model = from_a_file(getattr(mz.architectures, name), KINDS, tmp_path)
+    grown = mz.transfer.add_task(model, mz.Task.binary("new"))
+    for task in KINDS:
+        np.testing.assert_array_equal(grown(TOKENS)[task.name], model(TOKENS)[task.name])
+    grown.save(tmp_path / "grown.keras")
+    again = keras.models.load_model(tmp_path / "grown.keras")(TOKENS)
+    np.testing.assert_allclose(again["new"], grown(TOKENS)["new"], rtol=1e-5)
 
 
 def test_a_layer_that_made_an_input_is_called_within():

@@ -42,8 +42,9 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, input_shape):
         """Create the attention."""
+        size = input_shape[-1] // self.num_heads
         self.attention = layers.MultiHeadAttention(
-            self.num_heads, input_shape[-1] // self.num_heads, dropout=self.dropout, dtype=self.dtype_policy
+            self.num_heads, size, dropout=self.dropout, dtype=self.dtype_policy, name="attention"
         )
         self.attention.build(input_shape, input_shape)
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from mtl_zoo import graphs
 from mtl_zoo.items import check_marker, hidden, mask_of
 
 
@@ -43,7 +44,7 @@ def model_of(model, tasks):
     for task in tasks:
         if task.name in found:
             check_marker(task)
-    return keras.Model(model.input, found) if found else None
+    return graphs.extension(model, found) if found else None
 
 
 def of_batch(problem, x):

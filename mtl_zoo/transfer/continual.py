@@ -4,7 +4,7 @@ import keras
 
 from mtl_zoo import arguments
 from mtl_zoo.encoders.encode import encode
-from mtl_zoo.graphs import call_of, made_of
+from mtl_zoo.graphs import call_of, extension, made_of
 from mtl_zoo.heads import head as default_head
 from mtl_zoo.outputs import check_shape, graph_of, named
 from mtl_zoo.task import Task
@@ -59,7 +59,7 @@ def add_task(model, task, stages=(), head=default_head, at=None):
     check_shape(task, logits.shape)
     if not isinstance(graph.output, dict):
         outputs = {name: x for name, x in outputs.items() if all(x is not end for end in ends)}
-    return keras.Model(graph.input, {**outputs, task.name: logits}, name=graph.name)
+    return extension(graph, {**outputs, task.name: logits})
 
 
 def _graph(model):

@@ -150,6 +150,21 @@ def check(model, x, folder):
     assert mz.transfer.trained_parameters(plain)["adapters"] == 0
 
 
+def test_a_transformer_from_a_file_is_adapted_and_merged(tmp_path):
+    tokens = np.array([[1, 2, 3, 0], [4, 5, 0, 0]])
+    encoder = mz.encoders.transformer(9, width=4, depth=1, num_heads=2)
+    mz.architectures.hard_sharing(keras.Input((4,), dtype="int32"), TASKS, encoder).save(tmp_path / "m.keras")
+    keras.backend.clear_session()
+    base = keras.models.load_model(tmp_path / "m.keras")
+    model = mz.transfer.lora(base, TASKS, rank=2)
+    for task in TASKS:
+        np.testing.assert_allclose(model(tokens)[task.name], base(tokens)[task.name], rtol=1e-5)
+    randomize(model)
+    merged = mz.transfer.merge_lora(model)
+    for task in TASKS:
+        np.testing.assert_allclose(merged(tokens)[task.name], model(tokens)[task.name], rtol=1e-3, atol=1e-5)
+
+
 def test_training_goes_on_from_a_file(tmp_path):
     trainer = mz.Trainer(mz.transfer.lora(backbone(), TASKS, rank=2), TASKS)
     trainer.compile("adam")
