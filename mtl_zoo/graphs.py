@@ -60,9 +60,9 @@ def extension(model, outputs):
     taken = {operation.name for operation in own}
     for operation in {call_of(x).operation: None for x in made_of(keras.tree.flatten(outputs))}:
         if operation not in own and not isinstance(operation, keras.layers.Layer):
-            names = (f"{operation.name}_{number}" for number in itertools.count(1))
-            if operation.name in taken:
-                operation.name = next(name for name in names if name not in taken)
+            name, numbers = operation.name, itertools.count(1)
+            while operation.name in taken:
+                operation.name = f"{name}_{next(numbers)}"
             taken.add(operation.name)
     return keras.Model(model.input, outputs, name=model.name)
 

@@ -60,7 +60,7 @@ COMBINATIONS = [
 PCGRAD = mz.aggregators.PCGrad
 SPACES = mz.training.trainer.SPACES
 QUICK = ("mlp", "convnet")
-XLA = ((0, "transformer"), (6, "pretrained"))  # of large networks: index of the architecture, and encoder
+XLA = (("aitm", "transformer"), ("hard_sharing", "pretrained"))  # of large networks
 
 
 def inputs_like(x):
@@ -136,7 +136,7 @@ def eager_with(architecture, encoder):
 def is_compiled(architecture, encoder):
     """Return whether a combination trains in a graph too: with large networks, one in three or four."""
     i, j = ARCHITECTURES.index(architecture), list(ENCODERS).index(encoder)
-    return encoder in QUICK or -i % 3 == j - 2 or i == 2 * j or (i, encoder) in XLA
+    return encoder in QUICK or -i % 3 == j - 2 or i == 2 * j or (architecture, encoder) in XLA
 
 
 def compiled_with(architecture, encoder):
@@ -145,7 +145,7 @@ def compiled_with(architecture, encoder):
     An aggregator or XLA takes as long to compile as several models, so both are rare on large networks.
     """
     i, j = ARCHITECTURES.index(architecture), list(ENCODERS).index(encoder)
-    jit_compile = (i + j) % 2 == 0 if encoder in QUICK else (i, encoder) in XLA
+    jit_compile = (i + j) % 2 == 0 if encoder in QUICK else (architecture, encoder) in XLA
     aggregated = (i // 2 + j) % 2 == 0 or not jit_compile if encoder in QUICK else i == 2 * j
     space = "shared" if architecture in UNSHARED else SPACES[(i // 4 + j) % 2]
     return PCGRAD if aggregated else None, space, jit_compile

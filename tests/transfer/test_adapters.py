@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mtl_zoo as mz
+from tests.test_graphs import TOKENS, from_a_file
 
 TASKS = [mz.Task.classification("left", 3), mz.Task.binary("right")]
 RANDOM = np.random.default_rng(0)
@@ -151,18 +152,14 @@ def check(model, x, folder):
 
 
 def test_a_transformer_from_a_file_is_adapted_and_merged(tmp_path):
-    tokens = np.array([[1, 2, 3, 0], [4, 5, 0, 0]])
-    encoder = mz.encoders.transformer(9, width=4, depth=1, num_heads=2)
-    mz.architectures.hard_sharing(keras.Input((4,), dtype="int32"), TASKS, encoder).save(tmp_path / "m.keras")
-    keras.backend.clear_session()
-    base = keras.models.load_model(tmp_path / "m.keras")
+    _, base = from_a_file(mz.architectures.hard_sharing, TASKS, tmp_path)
     model = mz.transfer.lora(base, TASKS, rank=2)
     for task in TASKS:
-        np.testing.assert_allclose(model(tokens)[task.name], base(tokens)[task.name], rtol=1e-5)
+        np.testing.assert_allclose(model(TOKENS)[task.name], base(TOKENS)[task.name], rtol=1e-5)
     randomize(model)
     merged = mz.transfer.merge_lora(model)
     for task in TASKS:
-        np.testing.assert_allclose(merged(tokens)[task.name], model(tokens)[task.name], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(merged(TOKENS)[task.name], model(TOKENS)[task.name], rtol=1e-3, atol=1e-5)
 
 
 def test_training_goes_on_from_a_file(tmp_path):
