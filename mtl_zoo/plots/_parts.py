@@ -4,6 +4,8 @@ import numpy as np
 
 MAX_COLUMNS = 3
 PANEL_SIZE = (4.4, 3.2)
+LONGEST, BEGINNING = 44, 30  # characters of a name, and of the beginning of one that is longer
+CHARACTER = 0.085  # inches
 
 
 def new_figure(width, height):
@@ -11,6 +13,32 @@ def new_figure(width, height):
     from matplotlib.figure import Figure
 
     return Figure((width, height), layout="constrained")
+
+
+def short(name):
+    """Return a name that a picture has room for: a longer one's beginning and end."""
+    return name if len(name) <= LONGEST else f"{name[:BEGINNING]}…{name[BEGINNING + 1 - LONGEST :]}"
+
+
+def room(names):
+    """Return how many inches the longest of the names takes, as pictures show them."""
+    return CHARACTER * max(len(short(name)) for name in names)
+
+
+def more_room(names):
+    """Return how many inches the longest of the names takes beyond those that every picture has for one."""
+    return max(0.0, room(names) - 1.0)
+
+
+def name_columns(axes, names):
+    """Name the columns of a matrix, upright where they are many or long."""
+    upright = len(names) > 3 or room(names) > 1.0
+    axes.set_xticks(range(len(names)), [short(name) for name in names], rotation=90 if upright else 0)
+
+
+def name_rows(axes, names, **kwargs):
+    """Name the rows of a matrix or the places from top to bottom."""
+    axes.set_yticks(range(len(names)), [short(name) for name in names], **kwargs)
 
 
 def colormap(name):
@@ -42,7 +70,8 @@ def draw_array(axes, name, array, limit=None, form="{:.2f}"):
     for (row, column), value in np.ndenumerate(array):
         color = "white" if abs(value) > 0.6 * limit else "black"
         axes.text(column, row, form.format(value), ha="center", va="center", color=color)
-    axes.set(title=name, xticks=range(array.shape[1]), yticks=range(array.shape[0]))
+    axes.set_title(short(name), fontsize="medium")
+    axes.set(xticks=range(array.shape[1]), yticks=range(array.shape[0]))
 
 
 def draw_cosines(axes, title, cosines, names):
@@ -51,5 +80,5 @@ def draw_cosines(axes, title, cosines, names):
     for text in axes.texts:
         text.set(fontsize=7, visible=text.get_text() != "nan")
     axes.set_title(title, fontsize="medium")
-    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 3 else 0)
-    axes.set_yticks(range(len(names)), names)
+    name_columns(axes, names)
+    name_rows(axes, names)

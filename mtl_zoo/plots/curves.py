@@ -2,7 +2,7 @@
 
 import math
 
-from mtl_zoo.plots._parts import MAX_COLUMNS, PANEL_SIZE, new_figure, task_colors, tick_integers
+from mtl_zoo.plots._parts import MAX_COLUMNS, PANEL_SIZE, new_figure, room, short, task_colors, tick_integers
 
 STYLES = {"training": ("", "-"), "validation": ("val_", "--")}
 
@@ -33,11 +33,13 @@ def curves(history, tasks, title=None):
     panels = _panels(history, tasks)
     rows = math.ceil(len(panels) / MAX_COLUMNS)
     columns = math.ceil(len(panels) / rows)
-    figure = new_figure(PANEL_SIZE[0] * columns, PANEL_SIZE[1] * rows + 0.8)
+    width, handles = PANEL_SIZE[0] * columns, _handles(colors)
+    beside = min(2 * columns, int(width / (room(colors) + 0.6)))
+    figure = new_figure(width, PANEL_SIZE[1] * rows + 0.5 + 0.22 * math.ceil(len(handles) / beside))
     for index, (name, keys) in enumerate(panels.items(), start=1):
         _draw(figure.add_subplot(rows, columns, index), name, keys, history, colors)
     figure.suptitle(title)
-    figure.legend(handles=_handles(colors), loc="outside lower center", ncols=2 * columns, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=beside, frameon=False)
     return figure
 
 
@@ -70,5 +72,5 @@ def _draw(axes, name, keys, history, colors):
 def _handles(colors):
     from matplotlib.lines import Line2D
 
-    tasks = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
+    tasks = [Line2D([], [], color=color, label=short(name)) for name, color in colors.items()]
     return tasks + [Line2D([], [], color="gray", linestyle=line, label=n) for n, (_, line) in STYLES.items()]

@@ -1,6 +1,6 @@
 """Relative improvement of methods over single-task models, with intervals."""
 
-from mtl_zoo.plots._parts import new_figure
+from mtl_zoo.plots._parts import name_rows, new_figure, room
 
 
 def delta_m(intervals, title=None):
@@ -21,14 +21,14 @@ def delta_m(intervals, title=None):
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['mmoe, equal', 'mmoe, pcgrad']
     """
-    figure = new_figure(7.0, 0.35 * len(intervals) + 1.2)
+    figure = new_figure(5.0 + room(intervals), 0.35 * len(intervals) + 1.2)
     axes = figure.add_subplot()
     axes.axvline(0, color="gray", linewidth=1)
     for row, (mean, low, high) in enumerate(intervals.values()):
         axes.plot(mean, row, "o", color="tab:blue")
         if low is not None:
             axes.plot([low, high], [row, row], "-", color="tab:blue")
-    axes.set_yticks(range(len(intervals)), list(intervals))
+    name_rows(axes, list(intervals))
     axes.set_ylim(len(intervals) - 0.5, -0.5)
     axes.set_xlabel("δm: improvement over single-task models in %")
     axes.grid(axis="x", alpha=0.3)

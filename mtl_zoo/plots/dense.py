@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from mtl_zoo.plots._parts import colormap, new_figure
+from mtl_zoo.plots._parts import colormap, new_figure, room, short
 from mtl_zoo.spaces import with_spaces
 
 
@@ -47,10 +47,10 @@ def dense(image, tasks, truth, prediction, title=None):
     for task in tasks:
         maps = _maps(task, np.asarray(task.labels_of(truth)), np.asarray(prediction[task.name]))
         columns |= {f"{task.name}, {side}": (x, _scale(task, maps)) for side, x in maps.items()}
-    figure = new_figure(1.7 * len(columns), 1.7 * len(image) + 0.5)
+    figure = new_figure(max(1.7, 0.83 * room(columns)) * len(columns), 1.7 * len(image) + 0.5)
     for index, (row, name) in enumerate(itertools.product(range(len(image)), columns), start=1):
         axes = figure.add_subplot(len(image), len(columns), index, xticks=[], yticks=[])
-        axes.set_title(name if row == 0 else "", fontsize="small")
+        axes.set_title(short(name) if row == 0 else "", fontsize="small")
         x, scale = columns[name]
         axes.imshow(x[row], interpolation="nearest", **scale)
     figure.suptitle(title)

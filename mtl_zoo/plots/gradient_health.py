@@ -4,7 +4,18 @@ import itertools
 
 import numpy as np
 
-from mtl_zoo.plots._parts import colormap, draw_cosines, new_figure, task_colors, tick_integers
+from mtl_zoo.plots._parts import (
+    colormap,
+    draw_cosines,
+    more_room,
+    name_columns,
+    name_rows,
+    new_figure,
+    room,
+    short,
+    task_colors,
+    tick_integers,
+)
 
 MAX_TASKS_IN_PAIRS = 4
 
@@ -39,7 +50,8 @@ def gradient_health(steps, norms, ratios, cosines, layers, tasks, title=None):
     """
     names = [task.name for task in tasks]
     heights = [0.24 * len(layers) + 1.6, 2.2 + 0.25 * len(names)][: 1 + (len(names) > 1)]
-    width = 2 * max(2.0, 0.42 * len(names)) + 0.075 * max(map(len, layers)) + 6.0
+    heights = [height + more_room(names) for height in heights]
+    width = 2 * max(2.0, 0.42 * len(names)) + room(layers) + 6.0
     figure = new_figure(width, sum(heights) + 0.4)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _draw_sizes(parts[0], steps, norms, ratios, layers, names)
@@ -58,7 +70,7 @@ def _draw_sizes(figure, steps, norms, ratios, layers, names):
     for panel, index in zip(panels, shown, strict=True):
         image = _draw_logarithmic(panel, norms[index], scale, numbers=True)
         panel.set_title(f"Gradient norm, step {steps[index]}", fontsize="medium")
-        panel.set_xticks(range(len(names)), names, rotation=90 if len(names) > 3 else 0)
+        name_columns(panel, names)
     figure.colorbar(image, ax=panels[-1])
     image = _draw_logarithmic(updates, ratios.T, _logarithmic(ratios))
     updates.set_title("Update / weight", fontsize="medium")
@@ -67,7 +79,7 @@ def _draw_sizes(figure, steps, norms, ratios, layers, names):
     updates.set_xlabel("step")
     figure.colorbar(image, ax=updates)
     for panel in axes:
-        panel.set_yticks(range(len(layers)), layers, fontsize="small")
+        name_rows(panel, layers, fontsize="small")
         panel.tick_params(labelleft=panel is axes[0])
 
 
@@ -99,7 +111,7 @@ def _draw_cosines(figure, steps, cosines, tasks):
     shown = sorted({0, len(steps) - 1}) if many else [-1]
     curves, *matrices = figure.subplots(1, 1 + len(shown), width_ratios=[3] + [2] * len(shown))
     for label, values, color in _agreements(cosines, tasks):
-        curves.plot(steps, values, marker="o" if len(steps) == 1 else None, color=color, label=label)
+        curves.plot(steps, values, marker="o" if len(steps) == 1 else None, color=color, label=short(label))
     curves.axhline(0, color="gray", linewidth=0.8)
     curves.set(xlabel="step", ylim=(-1.05, 1.05))
     tick_integers(curves.xaxis)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtl_zoo.plots._parts import draw_cosines, new_figure
+from mtl_zoo.plots._parts import draw_cosines, more_room, new_figure
 
 
 def task_gradients(cosines, norms, labelled, names, title=None):
@@ -26,7 +26,7 @@ def task_gradients(cosines, norms, labelled, names, title=None):
     ['Cosine of the gradients', 'Length of the gradient', 'Labels that are there']
     """
     side = max(1.6, 0.45 * len(names))
-    figure = new_figure(2.0 * side + 4.5, side + 1.2)
+    figure = new_figure(2.0 * side + 4.5 + more_room(names), side + 1.2 + more_room(names))
     matrix, lengths, labels = figure.subplots(1, 3, width_ratios=[side, 2.0, 2.0])
     draw_cosines(matrix, "Cosine of the gradients", np.asarray(cosines, "float64"), names)
     _draw_bars(lengths, "Length of the gradient", norms, "{:.2g}")

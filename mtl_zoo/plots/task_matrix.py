@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtl_zoo.plots._parts import draw_array, new_figure
+from mtl_zoo.plots._parts import draw_array, more_room, name_columns, name_rows, new_figure
 
 
 def task_matrix(values, names, merges=None, title=None):
@@ -26,7 +26,7 @@ def task_matrix(values, names, merges=None, title=None):
     ['row onto column', 'what joins first']
     """
     side = max(2.4, 0.6 * len(names))
-    figure = new_figure(2.0 * side + 3.0, side + 1.2)
+    figure = new_figure(2.0 * (side + more_room(names)) + 3.0, side + 1.2 + more_room(names))
     matrix, *rest = np.atleast_1d(figure.subplots(1, 1 if merges is None else 2))
     _draw_matrix(matrix, np.asarray(values, "float64"), names)
     for axes in rest:
@@ -41,8 +41,8 @@ def _draw_matrix(axes, values, names):
     draw_array(axes, "row onto column", values, limit, "{:.2g}")
     for text in axes.texts:
         text.set(fontsize=7, visible=text.get_text() != "nan")
-    axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 3 else 0)
-    axes.set_yticks(range(len(names)), names)
+    name_columns(axes, names)
+    name_rows(axes, names)
 
 
 def _draw_tree(axes, names, merges):
@@ -55,7 +55,7 @@ def _draw_tree(axes, names, merges):
         (left, low), (right, high) = nodes[one], nodes[other]
         axes.plot([left, height, height, right], [low, low, high, high], color="tab:blue")
         nodes[index] = (height, (low + high) / 2)
-    axes.set_yticks(range(len(names)), [names[leaf] for leaf in order])
+    name_rows(axes, [names[leaf] for leaf in order])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.invert_xaxis()
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtl_zoo.plots._parts import new_figure
+from mtl_zoo.plots._parts import more_room, new_figure, short
 
 
 def tree(choices, tasks, title=None):
@@ -27,7 +27,8 @@ def tree(choices, tasks, title=None):
     """
     levels = [np.asarray(parents) for parents in choices.values()]
     used = _used_nodes(levels)
-    figure = new_figure(1.6 * len(levels) + 2.0, 0.6 * max(map(len, levels)) + 1.0)
+    width = 1.6 * len(levels) + 2.0 + more_room([task.name for task in tasks])
+    figure = new_figure(width, 0.6 * max(map(len, levels)) + 1.0)
     axes = figure.add_subplot(title=title, xlabel="stage", xticks=range(1, len(levels) + 1), yticks=[])
     for stage, (parents, nodes) in enumerate(zip(levels, used, strict=True), start=1):
         for node in range(len(levels[0]) if stage == 1 else len(levels[stage - 2])):
@@ -36,7 +37,7 @@ def tree(choices, tasks, title=None):
         for child in children:
             axes.plot([stage, stage + 1], [parents[child] + 1, child + 1], color="tab:blue", zorder=1)
     for position, task in enumerate(tasks, start=1):
-        axes.text(len(levels) + 1.1, position, task.name, va="center")
+        axes.text(len(levels) + 1.1, position, short(task.name), va="center")
     axes.set_xlim(0.5, len(levels) + 2)
     axes.spines[:].set_visible(False)
     axes.invert_yaxis()
