@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 from mtl_zoo import arguments
 from mtl_zoo.experiments.recipe import FIELDS, LOCATIONS, Recipe
@@ -156,10 +157,15 @@ def _check_common(recipes):
 
 
 def _names(recipes):
-    """Return what tells methods apart: architecture, weighting, and what else differs and is no default."""
+    """Return what tells methods apart: architecture, weighting, and what else differs and is no default.
+
+    Numbers, such as the weights of `static:from=RUN_DIR`, have three digits if that tells them apart.
+    """
     configs = [recipe.get_config() for recipe in recipes]
     rest = [key for key in configs[0] if key not in AXES[:3] and len({str(x[key]) for x in configs}) > 1]
-    return [_name(config, [key for key in rest if config[key] != FIELDS[key].default]) for config in configs]
+    names = [_name(config, [key for key in rest if config[key] != FIELDS[key].default]) for config in configs]
+    short = [re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", name) for name in names]
+    return short if len({*short}) == len({*names}) else names
 
 
 def _name(config, others):

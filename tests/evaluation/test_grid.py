@@ -57,6 +57,17 @@ def test_tuned_fields_and_seeds_do_not_make_methods():
     assert (recipe.learning_rate, recipe.seed, recipe.architecture) == (0.01, 4, "hard_sharing")
 
 
+def test_numbers_in_names_are_short_where_that_tells_methods_apart():
+    long, near = (
+        f"static:weights={{'left': {x}, 'right': 1e-05}}" for x in ("0.7409800031528262", "0.74099")
+    )
+    single, equal, name = names([Recipe(balancer=long)])
+    assert name == "hard_sharing, static:weights={'left': 0.741, 'right': 1e-05}"
+    assert names([Recipe(balancer=long), Recipe(balancer=near)]) == [
+        *(single, equal, f"hard_sharing, {long}", f"hard_sharing, {near}")
+    ]
+
+
 def test_what_else_differs_is_in_the_name():
     recipes = [
         Recipe(aggregator="upgrad", space=x, refresh_every=y) for x, y in (("shared", 1), ("shared", 8))
