@@ -22,7 +22,7 @@ def short(name):
 
 def room(names):
     """Return how many inches the longest of the names takes, as pictures show them."""
-    return CHARACTER * max(len(short(name)) for name in names)
+    return CHARACTER * max((len(short(name)) for name in names), default=0)
 
 
 def more_room(names):
@@ -74,11 +74,15 @@ def draw_array(axes, name, array, limit=None, form="{:.2f}"):
     axes.set(xticks=range(array.shape[1]), yticks=range(array.shape[0]))
 
 
-def draw_cosines(axes, title, cosines, names):
-    """Draw the cosines of tasks as a matrix, 1 on its diagonal; blank where there is none."""
-    draw_array(axes, "", np.where(np.eye(len(names)), 1.0, cosines))
+def draw_pairs(axes, title, array, names, limit=None, form="{:.2f}"):
+    """Draw a matrix of tasks by tasks, as `draw_array` does; blank where there is no number."""
+    draw_array(axes, title, array, limit, form)
     for text in axes.texts:
         text.set(fontsize=7, visible=text.get_text() != "nan")
-    axes.set_title(title, fontsize="medium")
     name_columns(axes, names)
     name_rows(axes, names)
+
+
+def draw_cosines(axes, title, cosines, names):
+    """Draw the cosines of tasks as a matrix, 1 on its diagonal; blank where there is none."""
+    draw_pairs(axes, title, np.where(np.eye(len(names)), 1.0, cosines), names)

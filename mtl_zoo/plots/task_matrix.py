@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtl_zoo.plots._parts import draw_array, more_room, name_columns, name_rows, new_figure
+from mtl_zoo.plots._parts import draw_pairs, more_room, name_rows, new_figure
 
 
 def task_matrix(values, names, merges=None, title=None):
@@ -38,11 +38,7 @@ def task_matrix(values, names, merges=None, title=None):
 def _draw_matrix(axes, values, names):
     beside = values[~np.eye(len(values), dtype=bool)]
     limit = np.max(np.abs(beside[np.isfinite(beside)]), initial=0.0) or 1.0
-    draw_array(axes, "row onto column", values, limit, "{:.2g}")
-    for text in axes.texts:
-        text.set(fontsize=7, visible=text.get_text() != "nan")
-    name_columns(axes, names)
-    name_rows(axes, names)
+    draw_pairs(axes, "row onto column", values, names, limit, "{:.2g}")
 
 
 def _draw_tree(axes, names, merges):
