@@ -7,7 +7,8 @@ REPLICAS is the number of logical devices of this process; 0 stands for training
 `balancer,aggregator,space`, with `none` for nothing, and words after it: `tables` for a model that looks up
 rows of tables, `lasting` for weights that are renewed in every third step, `validated` for validation after
 every epoch; the space `mapped` is the shared one with a backward pass that is mapped over the tasks. With a
-directory in the environment variable `BACKUP` training is slow, saves every step there, and goes on from there.
+directory in the environment variable `BACKUP` training is slow, saves every step there, and goes on from
+there.
 """
 
 import os
