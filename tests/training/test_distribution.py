@@ -20,16 +20,16 @@ ROOT = pathlib.Path(__file__).parents[2]
 # parameter; a second look, random orders; sub-batches, with rows of tables; state that learns, gradients of
 # a representation, with rows of tables; weights that last.
 OF_WORKERS = (
-    "none,none,shared,validated",
+    "none,none,shared",
     "dwa,moco,shared",
     "famo,pcgrad,shared",
     "none,modo,shared,tables",
-    "uncertainty,nashmtl,representation,tables,validated",
+    "uncertainty,nashmtl,representation,tables",
     "none,mgda,shared,lasting",
 )
 INTERRUPTED = "famo,pcgrad,shared"  # by workers that are killed
 SHARED = ("nashmtl", "gradnorm", "graddrop", "sdmgrad")
-SCALES = ("static_10000",)
+SCALES = ("static_100", "static_10000")
 MAPPED = ("sdmgrad",)
 REPRESENTATION = ("pcgrad", "trimmedmean", "ntkmtl")
 RECIPES = [
@@ -39,7 +39,7 @@ RECIPES = [
     *(f"none,{aggregator},representation" for aggregator in REPRESENTATION),
     *(f"{balancer},nashmtl,shared" for balancer in SCALES),
     "autolambda,pcgrad,shared,tables",
-    "moml,none,shared,validated",
+    "moml,none,shared",
 ]
 
 
