@@ -5,7 +5,7 @@ from mtl_zoo.command_line.recipe_flags import define_locations
 
 STARTS = (  # what suits which situation, as the probe of `mtl-zoo compare` tells it, and why
     ("any tasks", "--architecture=hard_sharing, learning rate tuned", "what all else must beat"),
-    ("gradients of unequal length", "--balancer=uncertainty or famo", "costs nothing per step"),
+    ("gradients of unequal length", "--balancer=famo or uncertainty", "one backward pass, as without"),
     ("gradients in conflict", "--aggregator=upgrad or pcgrad", "opposes no task; a backward pass per task"),
     (
         "many tasks or a large trunk",

@@ -9,7 +9,7 @@ MANY = 3  # findings of one kind that are told one by one
 NO_REASON = "There is no reason to expect more from a balancer than from tuned equal weights."
 WORTH = {
     "conflict": "an aggregator that settles conflicts, such as pcgrad, cagrad or upgrad",
-    "longer": "weights that even out the tasks, such as uncertainty, imtll, nashmtl or tuned static ones",
+    "longer": "weights that even out the tasks, such as famo, imtll, nashmtl or tuned static ones",
     "rare": "larger batches, or `accumulate`, for the tasks of few labels",
 }
 
