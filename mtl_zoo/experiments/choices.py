@@ -31,7 +31,7 @@ class Choice:
 
     def takes(self, name):
         """Return whether the target has a parameter of that name."""
-        return name in inspect.signature(_function(self.target)).parameters
+        return name in _parameters(self.target)
 
     def make(self, *args):
         """Call the target with `args` and the arguments; one named like a family is chosen from it.
@@ -53,7 +53,7 @@ class Choice:
 
     def _any_number(self, arguments):
         """Take the values of an argument such as `*units` out of a dictionary."""
-        parameters = inspect.signature(_function(self.target)).parameters.values()
+        parameters = _parameters(self.target).values()
         names = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL and p.name in arguments]
         values = [arguments.pop(name) for name in names]
         return [x for value in values for x in (value if isinstance(value, (list, tuple)) else [value])]
@@ -85,7 +85,7 @@ class Family:
 
     def parameters(self, member):
         """Return the `inspect.Parameter`s that a user may give to a member."""
-        parameters = inspect.signature(_function(member)).parameters.values()
+        parameters = _parameters(member).values()
         return [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in self.contract]
 
     def parse(self, text):
@@ -239,10 +239,11 @@ FAMILIES = {
 }
 
 
-def _function(member):
+def _parameters(member):
+    """Return a dictionary of `inspect.Parameter`s; those of a dataset are for its data and its encoder."""
     if inspect.ismodule(member):
-        return member.load
-    return member.__init__ if inspect.isclass(member) else member
+        return {**_parameters(member.load), **_parameters(member.encoder)}
+    return dict(inspect.signature(member.__init__ if inspect.isclass(member) else member).parameters)
 
 
 def _describe_parameter(parameter):

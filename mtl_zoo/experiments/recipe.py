@@ -26,7 +26,8 @@ class Recipe:
     and recipes of equal values are equal.
 
     Args:
-        dataset: Choice among `mz.datasets`, `csv_file` and `image_folder`. Defaults to `"multi_digits"`.
+        dataset: Choice among `mz.datasets`, with arguments of `load` and `encoder`, `csv_file` and
+            `image_folder`. Defaults to `"multi_digits"`.
         architecture: Choice among `mz.architectures`. Defaults to `"hard_sharing"`.
         balancer: Choice among `mz.balancers`. Defaults to `"equal"`.
         aggregator: Choice among `mz.aggregators`, or `"none"`, the default.
@@ -116,6 +117,10 @@ class Recipe:
         data = self._chosen("dataset")
         if self.manual_dir and not data.takes("manual_dir"):
             raise ValueError(f"Dataset '{data.text}' takes no --manual_dir: it needs no files of the user's.")
+        loaded = _wanted(self.data.load, self._given())
+        if self.encoder and loaded != self._given():
+            its_own = "arguments for its own encoder"
+            raise ValueError(f"With --encoder a dataset must have no {its_own}. Received: '{data.text}'")
 
     @classmethod
     def from_config(cls, config):
@@ -194,7 +199,8 @@ class Recipe:
     def load(self, split):
         """Return a split of the dataset in batches, `"train"`, `"validation"` or `"test"`."""
         manual = {"manual_dir": self.manual_dir} if self.manual_dir else {}
-        options = {"data_dir": self.data_dir, "seed": self.seed, **self._given(), **manual}
+        given = _wanted(self.data.load, self._given())
+        options = {"data_dir": self.data_dir, "seed": self.seed, **given, **manual}
         return self.data.load(split, self.batch_size, **options)
 
     def load_meta(self):
@@ -246,10 +252,7 @@ class Recipe:
     def _encoder(self):
         """Return the chosen stages or the dataset's; those adapted on data take the places of its files."""
         if self.encoder is None:
-            encoder = self.data.encoder
-            wanted = inspect.signature(encoder).parameters
-            given = self.places() | self._given()
-            return encoder(**{name: value for name, value in given.items() if name in wanted})
+            return self.data.encoder(**_wanted(self.data.encoder, self.places() | self._given()))
         from mtl_zoo.experiments.encoder import make_encoder
 
         reader = dataclasses.replace(self, batch_size=ADAPTED_ON)
@@ -276,6 +279,11 @@ class Recipe:
             yield
         finally:
             keras.config.set_dtype_policy(before)
+
+
+def _wanted(function, given):
+    """Return those of a dictionary of arguments that a function takes."""
+    return {name: given[name] for name in inspect.signature(function).parameters if name in given}
 
 
 # By their names in files and flags; those that came later may be missing in a file.

@@ -58,6 +58,12 @@ def test_short_sentences_are_padded_and_long_ones_cut():
         assert labels[task.name][0, :5].tolist() == [0, 1, 2, 3, -1]
 
 
+def test_a_recipe_tells_the_size_of_the_encoder():
+    with mock(as_dataset_fn=sentences):
+        model = mz.experiments.Recipe(dataset="conll2003:width=8,depth=1").model()
+    assert model.get_layer("shared_1_tokens").output.shape == (None, None, 8)
+
+
 def test_padding_and_unknown_words():
     with mock(as_dataset_fn=sentences):
         keras.utils.set_random_seed(0)

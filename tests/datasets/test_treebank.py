@@ -71,6 +71,17 @@ def test_padding_and_unknown_words(small):
     np.testing.assert_array_equal(*model(unknown)["case"])
 
 
+def test_a_recipe_tells_the_size_of_the_encoder(small):
+    recipe = mz.experiments.Recipe(dataset="treebank:width=8,depth=1", batch_size=4)
+    model = recipe.model()
+    assert model.get_layer("shared_1_tokens").output.shape == (None, None, 8)
+    trained = mz.architectures.hard_sharing(treebank.inputs(), treebank.TASKS, treebank.encoder(8, 1))
+    assert model.count_params() == trained.count_params()
+    assert next(iter(recipe.load("validation")))[0]["word"].shape == (4, 3)
+    with pytest.raises(ValueError, match=r"`width` must be an integer of at least 1\. Received: width=0"):
+        mz.experiments.Recipe(dataset="treebank:width=0").model()
+
+
 @pytest.fixture(scope="module")
 def published():
     return [treebank.read(real("turkish-treebanks", "1.0.0", *file)) for file in treebank.FILES]

@@ -54,6 +54,13 @@ def test_mistakes(kind, text, message):
         FAMILIES[kind].parse(text)
 
 
+def test_arguments_of_a_dataset_are_those_of_its_data_and_of_its_encoder():
+    rows = {name: arguments for name, arguments, *_ in describe(FAMILIES["dataset"])}
+    assert rows["movielens"] == "source=tfds"
+    assert rows["conll2003"] == rows["treebank"] == "width=128,depth=2"
+    assert rows["correlated_regression"] == "correlation=0.5,draw=0"
+
+
 def test_make_passes_the_arguments():
     assert FAMILIES["balancer"].parse("dwa:temperature=3").make().temperature == 3
 

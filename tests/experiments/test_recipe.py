@@ -198,6 +198,12 @@ def test_a_dataset_that_needs_no_files_takes_no_place_for_them():
         Recipe(manual_dir="files")
 
 
+def test_a_dataset_with_arguments_for_its_own_encoder_takes_no_other():
+    with pytest.raises(ValueError, match=r"must have no arguments for its own .*'treebank:width=8,depth=1'"):
+        Recipe(dataset="treebank:width=8,depth=1", encoder="transformer:vocabulary_size=9")
+    assert Recipe(dataset="movielens:source=package", encoder="tabular:units=4").encoder  # it is for the data
+
+
 def test_an_unknown_task_is_refused_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"Tasks must be among left, right\. Received: left, top"):
         mz.experiments.Recipe(task_names=["left", "top"])
